@@ -1,0 +1,242 @@
+// Package sqldb opens the SQL database behind every store and carries the
+// transaction of a unit of work in the context, so that repositories of
+// different rooms can take part in one commit without knowing each other.
+//
+// Two engines stand behind one SQL text: PostgreSQL (pgx in Exec mode, safe
+// behind a transaction pooler) and embedded SQLite (WAL, synchronous=FULL).
+// Write "?" placeholders; bun quotes the arguments for the engine. Times are
+// int64 microseconds since 1970 UTC, made by the application, except where a
+// comparison between nodes matters: there the database's clock counts (Now).
+package sqldb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
+	"github.com/uptrace/bun/dialect/sqlitedialect"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// Engine names the SQL engine.
+type Engine string
+
+// The engines.
+const (
+	Postgres Engine = "postgres"
+	SQLite   Engine = "sqlite"
+)
+
+// Options tune Open; zero values mean the defaults in brackets.
+type Options struct {
+	// MaxConns bounds the pool [16 for Postgres, 4 for SQLite].
+	MaxConns int
+}
+
+// DB is the database. It is safe for concurrent use.
+type DB struct {
+	// Engine is which SQL engine answers.
+	Engine  Engine
+	bun     *bun.DB
+	unlock  func() error
+	queries atomic.Int64
+}
+
+// Open connects to url: "postgres://…" (or "postgresql://…"), or a file path
+// (optionally "sqlite:<path>"; ":memory:" for a private one). A SQLite file
+// belongs to one process at a time; a second gets an error that says so. It
+// does not migrate: call Migrate.
+func Open(ctx context.Context, url string, opts Options) (*DB, error) {
+	if strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://") {
+		return openPostgres(ctx, url, opts)
+	}
+	return openSQLite(ctx, strings.TrimPrefix(url, "sqlite:"), opts)
+}
+
+func openPostgres(ctx context.Context, url string, opts Options) (*DB, error) {
+	cfg, err := pgx.ParseConfig(url)
+	if err != nil {
+		return nil, errors.New("open postgres: the database URL cannot be parsed")
+	}
+	cfg.DefaultQueryExecMode = pgx.QueryExecModeExec
+	pool := stdlib.OpenDB(*cfg)
+	n := opts.MaxConns
+	if n <= 0 {
+		n = 16
+	}
+	pool.SetMaxOpenConns(n)
+	pool.SetMaxIdleConns(n)
+	pool.SetConnMaxIdleTime(5 * time.Minute)
+	db := &DB{Engine: Postgres}
+	db.bun = bun.NewDB(pool, pgdialect.New())
+	db.bun.AddQueryHook(counter{&db.queries})
+	if err := pool.PingContext(ctx); err != nil {
+		_ = pool.Close()
+		return nil, fmt.Errorf("open postgres at %s:%d: %w", cfg.Host, cfg.Port, err)
+	}
+	return db, nil
+}
+
+func openSQLite(ctx context.Context, path string, opts Options) (*DB, error) {
+	dsn, unlock, err := sqliteDSN(path)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := sql.Open("sqlite", dsn)
+	if err != nil {
+		_ = unlock()
+		return nil, fmt.Errorf("open sqlite: %w", err)
+	}
+	n := opts.MaxConns
+	if n <= 0 {
+		n = 4
+	}
+	if path == ":memory:" {
+		n = 1
+	}
+	pool.SetMaxOpenConns(n)
+	pool.SetMaxIdleConns(n)
+	db := &DB{Engine: SQLite, unlock: unlock}
+	db.bun = bun.NewDB(pool, sqlitedialect.New())
+	db.bun.AddQueryHook(counter{&db.queries})
+	if err := pool.PingContext(ctx); err != nil {
+		_ = db.Close()
+		return nil, fmt.Errorf("open sqlite %s: %w", path, err)
+	}
+	return db, nil
+}
+
+// Close closes the pool and frees the file lock.
+func (d *DB) Close() error {
+	err := d.bun.Close()
+	if d.unlock != nil {
+		err = errors.Join(err, d.unlock())
+	}
+	return err
+}
+
+// Queries counts the statements sent so far, for metrics and for tests that
+// prove a path asks SQL nothing.
+func (d *DB) Queries() int64 { return d.queries.Load() }
+
+// Stats are the pool's figures.
+func (d *DB) Stats() sql.DBStats { return d.bun.Stats() }
+
+// Ping asks the database for a sign of life.
+func (d *DB) Ping(ctx context.Context) error { return d.bun.PingContext(ctx) }
+
+type txKey struct{ db *DB }
+
+// Conn is the transaction that ctx carries for this database, else the pool.
+func (d *DB) Conn(ctx context.Context) bun.IDB {
+	if tx, ok := ctx.Value(txKey{d}).(bun.Tx); ok {
+		return tx
+	}
+	return d.bun
+}
+
+// InTx runs fn in a transaction and commits when fn returns nil. Inside an
+// outer InTx it joins that one. An error of the commit itself leaves the
+// outcome unknown (ErrCommitUnknown): repeat with the same natural keys.
+func (d *DB) InTx(ctx context.Context, fn func(ctx context.Context) error) error {
+	if _, ok := ctx.Value(txKey{d}).(bun.Tx); ok {
+		return fn(ctx)
+	}
+	tx, err := d.bun.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	defer func() { _ = tx.Rollback() }() // a no-op after Commit
+	if err := fn(context.WithValue(ctx, txKey{d}, tx)); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("%w: %w", ErrCommitUnknown, err)
+	}
+	return nil
+}
+
+// ErrCommitUnknown says that a COMMIT was sent and its answer was lost or bad.
+var ErrCommitUnknown = errors.New("commit outcome unknown")
+
+// Now is an SQL expression for the database's clock in microseconds.
+func (d *DB) Now() string {
+	if d.Engine == Postgres {
+		return "(extract(epoch from clock_timestamp())*1000000)::bigint"
+	}
+	return "CAST(unixepoch('subsec')*1000000 AS INTEGER)"
+}
+
+// ForUpdate is the row lock clause; SQLite needs none, its transactions that
+// write begin IMMEDIATE.
+func (d *DB) ForUpdate() string {
+	if d.Engine == Postgres {
+		return " FOR UPDATE"
+	}
+	return ""
+}
+
+// SkipLocked is ForUpdate that passes over rows somebody else holds.
+func (d *DB) SkipLocked() string {
+	if d.Engine == Postgres {
+		return " FOR UPDATE SKIP LOCKED"
+	}
+	return ""
+}
+
+// LocalAddr is this process's address as the database connection shows it,
+// "" where there is none (SQLite, a unix socket).
+func (d *DB) LocalAddr(ctx context.Context) string {
+	if d.Engine != Postgres {
+		return ""
+	}
+	conn, err := d.bun.DB.Conn(ctx)
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = conn.Close() }()
+	var host string
+	_ = conn.Raw(func(dc any) error {
+		if pc, ok := dc.(*stdlib.Conn); ok {
+			if a := pc.Conn().PgConn().Conn().LocalAddr(); a.Network() == "tcp" {
+				host = a.String()
+			}
+		}
+		return nil
+	})
+	return host
+}
+
+// IsUnique reports a violated unique constraint.
+func IsUnique(err error) bool {
+	var pe *pgconn.PgError
+	if errors.As(err, &pe) {
+		return pe.Code == "23505"
+	}
+	var se *sqlite.Error
+	if errors.As(err, &se) {
+		return se.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || se.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY
+	}
+	return false
+}
+
+// Micros is t as this package stores times.
+func Micros(t time.Time) int64 { return t.UnixMicro() }
+
+type counter struct{ n *atomic.Int64 }
+
+func (c counter) BeforeQuery(ctx context.Context, _ *bun.QueryEvent) context.Context {
+	c.n.Add(1)
+	return ctx
+}
+func (counter) AfterQuery(context.Context, *bun.QueryEvent) {}
