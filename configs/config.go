@@ -1,0 +1,140 @@
+// Package configs is the one typed configuration of FluentPro: what can be
+// set, where each value came from, and everything that is wrong with it, told
+// at once. Only cmd imports it; every room below has its own Config, so
+// nothing below knows an environment variable.
+//
+// Sources, later ones win: defaults, the profile's file (embedded, see
+// development.yaml and its sisters), one YAML file (--config or
+// FLUENTPRO_CONFIG), the environment (FLUENTPRO_…, secrets also as …_FILE),
+// flags. An empty environment variable counts as not set, because compose
+// files and service managers pass those on.
+package configs
+
+import "time"
+
+// The profiles.
+const (
+	Development = "development"
+	Test        = "test"
+	Staging     = "staging"
+	Production  = "production"
+)
+
+// The parts that can be embedded, as AllowEmbedded names them.
+const (
+	PartDatabase = "database"
+	PartRedis    = "redis"
+	PartUpstream = "upstream"
+)
+
+// Off switches a listener off.
+const Off = "off"
+
+// Config is every setting. The yaml tag is the key in a file; the variable is
+// FLUENTPRO_ and the key's path in capitals (upstream.base_url is
+// FLUENTPRO_UPSTREAM_BASE_URL), the flag is the path with dashes.
+type Config struct {
+	Profile string `yaml:"profile" oneof:"development|test|staging|production" doc:"which set of defaults and checks applies"`
+	Listen  string `yaml:"listen" doc:"host:port of the page, the API, WebSocket and SSE"`
+	DataDir string `yaml:"data_dir" doc:"directory of everything embedded; one process at a time"`
+
+	Database Database `yaml:"database"`
+	Redis    Redis    `yaml:"redis"`
+	Upstream Upstream `yaml:"upstream"`
+	Ops      Ops      `yaml:"ops"`
+	Log      Log      `yaml:"log"`
+	Limits   Limits   `yaml:"limits"`
+
+	PublicOrigins []string `yaml:"public_origins" doc:"origins whose pages may connect, scheme://host[:port]; none set: loopback names with the port of listen"`
+	AdvertiseAddr string   `yaml:"advertise_addr" doc:"host:port where other nodes reach this one; none set: the local address of the SQL connection and the port of listen"`
+	AllowEmbedded []string `yaml:"allow_embedded" doc:"embedded parts that the staging and production profiles accept: database, redis, upstream"`
+
+	Lease      time.Duration `yaml:"lease" doc:"how long a node's claim on a run lasts without a sign of life"`
+	Heartbeat  time.Duration `yaml:"heartbeat" doc:"time between two signs of life of a node"`
+	Drain      time.Duration `yaml:"drain" doc:"how long a stop may take to finish or hand over what runs"`
+	Checkpoint string        `yaml:"checkpoint" oneof:"auto|always|never" doc:"partial replies into SQL before they are shown: auto does it with the embedded Redis only"`
+
+	origins  map[string]string
+	warnings []string
+}
+
+// Database is the SQL authority.
+type Database struct {
+	URL      URL `yaml:"url" doc:"postgres://… or the path of a SQLite file; embedded: SQLite in data_dir"`
+	MaxConns int `yaml:"max_conns" doc:"most connections to SQL, 0 for the engine's own default"`
+}
+
+// Redis is the live side.
+type Redis struct {
+	URL         URL    `yaml:"url" doc:"redis://…, rediss://… or unix://…; embedded: a Redis inside this process"`
+	Incarnation string `yaml:"incarnation" oneof:"auto|replid|marker" doc:"how a Redis that lost its data is recognised: by replication id, by a marker key, or whichever works"`
+}
+
+// Upstream is the model.
+type Upstream struct {
+	BaseURL  string `yaml:"base_url" doc:"OpenAI-compatible endpoint, /v1 included (or OPENAI_BASE_URL); scripted: the partner inside this process"`
+	APIKey   Secret `yaml:"api_key" doc:"key for it (or OPENAI_API_KEY); a key without base_url means api.openai.com"`
+	Model    string `yaml:"model" doc:"model to ask for"`
+	Continue string `yaml:"continue" oneof:"instruction|prefix" doc:"how a cut reply is gone on with: by an instruction, or by a prefix where the upstream supports it"`
+	Script   Script `yaml:"script"`
+}
+
+// Script is the pace of the scripted partner.
+type Script struct {
+	FirstToken      time.Duration `yaml:"first_token" doc:"scripted partner: time to the first token"`
+	TokensPerSecond float64       `yaml:"tokens_per_second" doc:"scripted partner: pace of the rest"`
+}
+
+// Ops is the operators' listener.
+type Ops struct {
+	Listen string `yaml:"listen" doc:"host:port of inspector, metrics and probes, or off; none set: loopback, the port after listen"`
+	Token  Secret `yaml:"token" doc:"bearer token for anything but loopback"`
+}
+
+// Log is how the process logs to standard error.
+type Log struct {
+	Level  string `yaml:"level" oneof:"debug|info|warn|error" doc:"least level that is logged"`
+	Format string `yaml:"format" oneof:"text|json" doc:"form of a log line"`
+}
+
+// Limits bound what one learner can ask for.
+type Limits struct {
+	FrameBytes         int `yaml:"frame_bytes" doc:"largest WebSocket frame of a client"`
+	MessageChars       int `yaml:"message_chars" doc:"longest message of a learner"`
+	Subscriptions      int `yaml:"subscriptions" doc:"most conversations one connection follows"`
+	ConnectionsPerUser int `yaml:"connections_per_user" doc:"most open connections of one learner"`
+	Queue              int `yaml:"queue" doc:"most messages that wait for a reply in one conversation"`
+}
+
+// The defaults below are those of every profile; a profile's file says only
+// what differs. DataDir, ops.listen and upstream.base_url are worked out at
+// load, because they depend on other things.
+func defaults() Config {
+	return Config{
+		Profile:    Development,
+		Listen:     "127.0.0.1:8080",
+		Redis:      Redis{Incarnation: "auto"},
+		Upstream:   Upstream{Model: defaultModel, Continue: "instruction", Script: Script{FirstToken: 300 * time.Millisecond, TokensPerSecond: 30}},
+		Log:        Log{Level: "info", Format: "text"},
+		Limits:     Limits{FrameBytes: 64 << 10, MessageChars: 8192, Subscriptions: 32, ConnectionsPerUser: 20, Queue: 4},
+		Lease:      3 * time.Second,
+		Heartbeat:  500 * time.Millisecond,
+		Drain:      20 * time.Second,
+		Checkpoint: "auto",
+	}
+}
+
+// EmbeddedDatabase says that SQL is a SQLite file on this machine.
+func (c *Config) EmbeddedDatabase() bool { return !c.Database.URL.hasScheme("postgres", "postgresql") }
+
+// EmbeddedRedis says that Redis runs inside this process.
+func (c *Config) EmbeddedRedis() bool { return c.Redis.URL.Reveal() == "" }
+
+// EmbeddedUpstream says that the scripted partner answers.
+func (c *Config) EmbeddedUpstream() bool { return c.Upstream.BaseURL == "" }
+
+// Strict says that the profile refuses embedded parts not allowed by name.
+func (c *Config) Strict() bool { return c.Profile == Staging || c.Profile == Production }
+
+// Warnings are things that work but look wrong, one line each.
+func (c *Config) Warnings() []string { return c.warnings }
