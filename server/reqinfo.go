@@ -1,0 +1,52 @@
+package server
+
+import (
+	"context"
+)
+
+// reqInfo is what the middleware learned about one request. Handlers see only
+// a context, so it travels there.
+type reqInfo struct {
+	// secure is whether the client spoke https, to us or to a trusted proxy.
+	secure bool
+	// clientIP is the peer, or what a trusted proxy says.
+	clientIP string
+	// identity is set once authentication has passed.
+	identity *Identity
+}
+
+type reqInfoKey struct{}
+
+func withInfo(ctx context.Context, i *reqInfo) context.Context {
+	return context.WithValue(ctx, reqInfoKey{}, i)
+}
+
+func infoOf(ctx context.Context) *reqInfo {
+	if i, ok := ctx.Value(reqInfoKey{}).(*reqInfo); ok {
+		return i
+	}
+	return &reqInfo{}
+}
+
+// isSecure reports whether cookies set now should be Secure.
+func isSecure(ctx context.Context) bool { return infoOf(ctx).secure }
+
+// clientIP is the address that limits count.
+func clientIP(ctx context.Context) string { return infoOf(ctx).clientIP }
+
+// learnerOf is the id of the learner who asks; the route must need sign-in.
+func learnerOf(ctx context.Context) string {
+	if id := infoOf(ctx).identity; id != nil {
+		return id.Learner
+	}
+	return ""
+}
+
+// IdentityOf returns who asks, for handlers that are mounted from outside
+// (events, log). It is set on every route that needs sign-in.
+func IdentityOf(ctx context.Context) (Identity, bool) {
+	if id := infoOf(ctx).identity; id != nil {
+		return *id, true
+	}
+	return Identity{}, false
+}

@@ -1,0 +1,15 @@
+package server
+
+import (
+	"encoding/json"
+	"reflect"
+)
+
+// jsonObject stands in the document for JSON that another room owns.
+type jsonObject map[string]any
+
+var (
+	rawJSON        = reflect.TypeFor[json.RawMessage]()
+	anyJSON        = reflect.TypeFor[jsonObject]()
+	problemReflect = reflect.TypeFor[Problem]()
+)
