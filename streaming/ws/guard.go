@@ -1,0 +1,46 @@
+package ws
+
+import (
+	"net"
+	"sync/atomic"
+)
+
+// guard meters what comes in: the WebSocket library counts only the payload of
+// a message, so a peer could keep a reader busy for ever with fragments of
+// length zero (6 bytes each) or with pings.
+type guard struct {
+	net.Conn
+	// early is what net/http had read already; for the reader alone.
+	early []byte
+	used  meter
+}
+
+// Read implements net.Conn.
+func (g *guard) Read(p []byte) (int, error) {
+	if g.used.over() {
+		return 0, ErrFlood
+	}
+	var n int
+	var err error
+	if len(g.early) > 0 {
+		n = copy(p, g.early)
+		if g.early = g.early[n:]; len(g.early) == 0 {
+			g.early = nil
+		}
+	} else {
+		n, err = g.Conn.Read(p)
+	}
+	g.used.add(n)
+	return n, err
+}
+
+// meter counts raw bytes since the last whole message. Atomic because the
+// close handshake reads in another goroutine.
+type meter struct {
+	n     atomic.Int64
+	limit int64
+}
+
+func (m *meter) add(n int)  { m.n.Add(int64(n)) }
+func (m *meter) over() bool { return m.n.Load() > m.limit }
+func (m *meter) refill()    { m.n.Store(0) }
