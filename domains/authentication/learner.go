@@ -1,0 +1,162 @@
+package authentication
+
+import (
+	"net/mail"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"github.com/fluentpro/fluentpro/internal/fault"
+)
+
+// LearnerID names a learner: a UUIDv7, never an e-mail.
+type LearnerID string
+
+// Learner is an account.
+type Learner struct {
+	rec LearnerRecord
+}
+
+// LearnerRecord is what a store keeps of a Learner.
+type LearnerRecord struct {
+	ID           LearnerID
+	Email        string
+	FullName     string
+	PasswordHash string
+	// ConsentedAt is when the terms were accepted and the age confirmed.
+	ConsentedAt time.Time
+	CreatedAt   time.Time
+}
+
+// RehydrateLearner makes a Learner of what a store kept; it checks nothing.
+func RehydrateLearner(rec LearnerRecord) *Learner { return &Learner{rec} }
+
+// Record is what a store keeps.
+func (l *Learner) Record() LearnerRecord { return l.rec }
+
+// ID names the learner.
+func (l *Learner) ID() LearnerID { return l.rec.ID }
+
+// View is what others may know of the learner.
+func (l *Learner) View() LearnerView {
+	return LearnerView{
+		ID: l.rec.ID, Email: l.rec.Email, FullName: l.rec.FullName,
+		CreatedAt: l.rec.CreatedAt.UnixMilli(),
+	}
+}
+
+// application is a sign-up whose every value was checked.
+type application struct {
+	email, fullName, password string
+}
+
+// check reads a sign-up and reports every bad field at once.
+func check(in SignUpInput) (application, error) {
+	var bad []fault.Field
+	add := func(name, code, message string) {
+		bad = append(bad, fault.Field{Name: name, Code: code, Message: message})
+	}
+	email, ok := normalEmail(in.Email)
+	if !ok {
+		add("email", "malformed", "This is not an e-mail address.")
+	}
+	name, code := normalName(in.FullName)
+	if code != "" {
+		add("full_name", code, "A name has 2 to 100 characters of any script.")
+	}
+	if code := passwordProblem(in.Password); code != "" {
+		add("password", code, "A password has 8 to 128 characters.")
+	}
+	if !in.AcceptTerms {
+		add("accept_terms", "required", "The terms must be accepted.")
+	}
+	if !in.AgeConfirmed {
+		add("age_confirmed", "required", "The age must be confirmed.")
+	}
+	if len(bad) > 0 {
+		return application{}, &fault.Error{Code: fault.Invalid, Message: "The account cannot be made like this.", Fields: bad}
+	}
+	return application{email: email, fullName: name, password: in.Password}, nil
+}
+
+// learner makes the account of an accepted application.
+func (a application) learner(hash string, now time.Time) *Learner {
+	return &Learner{LearnerRecord{
+		ID: LearnerID(uuid.Must(uuid.NewV7()).String()), Email: a.email, FullName: a.fullName,
+		PasswordHash: hash, ConsentedAt: now, CreatedAt: now,
+	}}
+}
+
+// normalEmail lower-cases an address and says whether it is one.
+func normalEmail(s string) (string, bool) {
+	s = strings.ToLower(strings.TrimSpace(s))
+	if len(s) > 254 || !utf8.ValidString(s) {
+		return "", false
+	}
+	addr, err := mail.ParseAddress(s)
+	if err != nil || addr.Name != "" || addr.Address != s {
+		return "", false
+	}
+	at := strings.LastIndexByte(s, '@')
+	local, domain := s[:at], s[at+1:]
+	if len(local) > 64 || !strings.Contains(domain, ".") {
+		return "", false
+	}
+	for _, label := range strings.Split(domain, ".") {
+		if label == "" || label[0] == '-' || label[len(label)-1] == '-' {
+			return "", false
+		}
+		for _, r := range label {
+			if r != '-' && !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r) {
+				return "", false
+			}
+		}
+	}
+	return s, true
+}
+
+// normalName trims a name and folds runs of white space; code is "" when it is
+// a name. O'Neill, Jean-Luc and 陳大文 are.
+func normalName(s string) (name, code string) {
+	if !utf8.ValidString(s) {
+		return "", "malformed"
+	}
+	s = strings.Join(strings.Fields(s), " ")
+	letters := false
+	for _, r := range s {
+		// Overrides of the writing direction could make a name read as another.
+		if unicode.IsControl(r) || (r >= 0x202a && r <= 0x202e) || (r >= 0x2066 && r <= 0x2069) {
+			return "", "malformed"
+		}
+		letters = letters || unicode.IsLetter(r)
+	}
+	switch n := utf8.RuneCountInString(s); {
+	case n == 0:
+		return "", "required"
+	case n < 2:
+		return "", "too_short"
+	case n > 100:
+		return "", "too_long"
+	case !letters:
+		return "", "malformed"
+	}
+	return s, ""
+}
+
+// passwordProblem is "" for a password that is taken, unchanged.
+func passwordProblem(s string) string {
+	switch n := utf8.RuneCountInString(s); {
+	case !utf8.ValidString(s):
+		return "malformed"
+	case n == 0:
+		return "required"
+	case n < 8:
+		return "too_short"
+	case n > 128:
+		return "too_long"
+	}
+	return ""
+}

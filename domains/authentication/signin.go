@@ -1,0 +1,173 @@
+package authentication
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/fluentpro/fluentpro/internal/fault"
+)
+
+// SignUp makes an account and signs its learner in. Failures are invalid with
+// every bad field, email_taken and rate_limited.
+func (s *Service) SignUp(ctx context.Context, in SignUpInput) (SignedIn, error) {
+	a, err := check(in)
+	if err != nil {
+		return SignedIn{}, err
+	}
+	hash, err := s.hasher.hash(ctx, a.password)
+	if err != nil {
+		return SignedIn{}, fmt.Errorf("sign up: %w", err)
+	}
+	now := s.now()
+	l := a.learner(hash, now)
+	f := newFamily(l.ID(), now)
+	token, th := newRefreshToken()
+	if err := s.store.Register(ctx, l, f, th); err != nil {
+		return SignedIn{}, fmt.Errorf("sign up: %w", err)
+	}
+	s.log.InfoContext(ctx, "learner signed up", "learner_id", l.ID())
+	return s.signedIn(l, f, token, now)
+}
+
+// Login checks a password and starts a family. An unknown e-mail and a wrong
+// password give the same error after the same work.
+func (s *Service) Login(ctx context.Context, in LoginInput) (SignedIn, error) {
+	email, ok := normalEmail(in.Email)
+	if !ok || passwordProblem(in.Password) == "too_long" {
+		// Nothing of this form has an account, and anybody can see that.
+		return SignedIn{}, errCredentials
+	}
+	if w := s.guard.wait(email, in.RemoteIP, s.now()); w > 0 {
+		return SignedIn{}, &fault.Error{
+			Code: fault.RateLimited, Message: "Too many attempts; wait a little.",
+			RetryAfterMS: max(1, w.Milliseconds()),
+		}
+	}
+	l, err := s.store.ByEmail(ctx, email)
+	if err != nil && !errors.Is(err, ErrNoLearner) {
+		return SignedIn{}, fmt.Errorf("login: %w", err)
+	}
+	var hash string
+	if l != nil {
+		hash = l.Record().PasswordHash
+	}
+	ok, stale, err := s.hasher.match(ctx, in.Password, hash)
+	if err != nil {
+		return SignedIn{}, fmt.Errorf("login: %w", err)
+	}
+	now := s.now()
+	if !ok {
+		s.guard.failed(email, in.RemoteIP, now)
+		return SignedIn{}, errCredentials
+	}
+	s.guard.succeeded(email, in.RemoteIP, now)
+	if stale {
+		s.rehash(ctx, l, in.Password)
+	}
+	f := newFamily(l.ID(), now)
+	token, th := newRefreshToken()
+	if err := s.store.StartFamily(ctx, f, th); err != nil {
+		return SignedIn{}, fmt.Errorf("login: %w", err)
+	}
+	return s.signedIn(l, f, token, now)
+}
+
+// rehash brings a password to today's cost; a failure only waits for the next
+// login.
+func (s *Service) rehash(ctx context.Context, l *Learner, password string) {
+	hash, err := s.hasher.hash(ctx, password)
+	if err == nil {
+		err = s.store.SetPasswordHash(ctx, l.ID(), l.Record().PasswordHash, hash)
+	}
+	if err != nil {
+		s.log.WarnContext(ctx, "password not rehashed", "learner_id", l.ID(), "err", err)
+	}
+}
+
+// Refresh spends a refresh token for a new pair. Failures are unauthenticated,
+// token_expired, and refresh_reused, which has ended the login for everybody.
+func (s *Service) Refresh(ctx context.Context, token string) (SignedIn, error) {
+	if token == "" || len(token) > maxRefreshToken {
+		return SignedIn{}, errUnauthenticated
+	}
+	var (
+		family  *Family
+		outcome error
+		at      time.Time
+	)
+	next, th := newRefreshToken()
+	err := s.store.UseToken(ctx, hashToken(token), func(f *Family, generation int64, now time.Time) *TokenHash {
+		family, at = f, now
+		if outcome = f.Use(generation, now); outcome != nil {
+			return nil
+		}
+		return &th
+	})
+	switch {
+	case errors.Is(err, ErrNoToken):
+		return SignedIn{}, errUnauthenticated
+	case err != nil:
+		return SignedIn{}, fmt.Errorf("refresh: %w", err)
+	case errors.Is(outcome, errReused):
+		s.log.WarnContext(ctx, "refresh token reused", "learner_id", family.rec.Learner, "family", family.rec.ID)
+		return SignedIn{}, outcome
+	case outcome != nil:
+		return SignedIn{}, outcome
+	}
+	l, err := s.store.ByID(ctx, family.rec.Learner)
+	if errors.Is(err, ErrNoLearner) {
+		return SignedIn{}, errUnauthenticated
+	}
+	if err != nil {
+		return SignedIn{}, fmt.Errorf("refresh: %w", err)
+	}
+	return s.signedIn(l, family, next, at)
+}
+
+// Logout ends a login. A token that is unknown or spent is no error: the wish
+// is fulfilled.
+func (s *Service) Logout(ctx context.Context, in LogoutInput) error {
+	if in.Family != "" {
+		if err := s.store.RevokeFamily(ctx, in.Family, RevokedLogout); err != nil {
+			return fmt.Errorf("logout: %w", err)
+		}
+	}
+	if in.RefreshToken == "" || len(in.RefreshToken) > maxRefreshToken {
+		return nil
+	}
+	err := s.store.UseToken(ctx, hashToken(in.RefreshToken), func(f *Family, _ int64, now time.Time) *TokenHash {
+		f.Revoke(RevokedLogout, now)
+		return nil
+	})
+	if err != nil && !errors.Is(err, ErrNoToken) {
+		return fmt.Errorf("logout: %w", err)
+	}
+	return nil
+}
+
+// Me is the learner behind an identity; unauthenticated when the account is
+// gone.
+func (s *Service) Me(ctx context.Context, id LearnerID) (LearnerView, error) {
+	l, err := s.store.ByID(ctx, id)
+	if errors.Is(err, ErrNoLearner) {
+		return LearnerView{}, errUnauthenticated
+	}
+	if err != nil {
+		return LearnerView{}, fmt.Errorf("me: %w", err)
+	}
+	return l.View(), nil
+}
+
+func (s *Service) signedIn(l *Learner, f *Family, refresh string, now time.Time) (SignedIn, error) {
+	access, err := s.tokens.issue(l.ID(), f.rec.ID)
+	if err != nil {
+		return SignedIn{}, err
+	}
+	return SignedIn{Learner: l.View(), Tokens: Tokens{
+		AccessToken: access, RefreshToken: refresh, TokenType: "Bearer",
+		ExpiresIn:        int64(AccessTTL / time.Second),
+		RefreshExpiresIn: int64(f.refreshLeft(now) / time.Second),
+	}}, nil
+}
