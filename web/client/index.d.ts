@@ -1,0 +1,229 @@
+// Types of @fluentpro/client, written by hand; test/types.check.js holds the
+// implementation to them.
+
+export type ConnectionState = 'connecting' | 'online' | 'reconnecting' | 'offline' | 'signed_out' | 'outdated';
+export type TransportName = 'websocket' | 'sse' | 'poll';
+
+export interface ConnectionStatus {
+  readonly state: ConnectionState;
+  /** The state as a number that does not change between releases. */
+  readonly number: number;
+  /** Close code of the last trouble, 0 while there is none. */
+  readonly code: number;
+  readonly reason: string;
+  readonly transport: TransportName | '';
+  /** When the state began, by the client's clock. */
+  readonly since: number;
+}
+
+export interface Turn {
+  n: number;
+  id: string;
+  author: 'learner' | 'partner';
+  text: string;
+  client_id?: string;
+  run?: number;
+  /** How a partner's turn ended: stop, length, content_filter, stopped, failed. */
+  finish?: string;
+  /** Milliseconds since 1970. */
+  at: number;
+}
+
+export interface OpenReply {
+  run: number;
+  messageId: string;
+  attempt: number;
+  base: number;
+  text: string;
+  /** A stop was accepted. */
+  stopping: boolean;
+  /** Where the text ends once a stop was accepted. */
+  limit: number | null;
+  /** Another attempt has begun and brought nothing yet. */
+  recovering: boolean;
+}
+
+export interface RunFailure {
+  run: number;
+  messageId: string;
+  code: string;
+  message: string;
+  retryable: boolean;
+  text: string;
+}
+
+/** The fold of a conversation's log. */
+export interface View {
+  readonly id: string;
+  readonly kind: 'chat' | 'scenario' | '';
+  readonly title: string;
+  readonly state: 'active' | 'ended';
+  readonly createdAt: number;
+  readonly turns: Turn[];
+  readonly open: OpenReply | null;
+  /** The validated scenario of a scenario request. */
+  readonly result: any;
+  readonly failure: RunFailure | null;
+  /** Seq of the last applied event, null while unknown. */
+  readonly last: number | null;
+  /** The cursor to resume from. */
+  readonly cur: string;
+  /** The highest run that has ended. */
+  readonly ended: number;
+  readonly loaded: boolean;
+  readonly caughtUp: boolean;
+  readonly awaitingSnapshot: boolean;
+  /** Something was missed: resume from `cur`. */
+  readonly gap: boolean;
+}
+
+/** An event of the log or a control message. */
+export interface LogMessage {
+  type: string;
+  v?: number;
+  seq?: number;
+  from?: number;
+  cur?: string;
+  run?: number;
+  attempt?: number;
+  base?: number;
+  ts?: number;
+  data?: Record<string, any>;
+  state?: any;
+  reason?: string;
+}
+
+export interface PendingMessage {
+  readonly clientId: string;
+  readonly text: string;
+  readonly policy?: 'enqueue' | 'reject' | 'interrupt' | undefined;
+  readonly status: 'sending' | 'sent' | 'failed';
+  readonly error: { code: string; message: string } | null;
+}
+
+export interface Problem {
+  readonly code: string;
+  readonly message: string;
+  readonly retryable: boolean;
+}
+
+/** What is to be shown: the view and what is still on its way. */
+export interface ConversationState extends View {
+  readonly pending: PendingMessage[];
+  /** The run that stop() was called for, 0 for none. */
+  readonly stopRequested: number;
+  /** Why the conversation cannot be read, if so. */
+  readonly problem: Problem | null;
+}
+
+export interface Conversation {
+  readonly id: string;
+  readonly state: ConversationState;
+  readonly active: boolean;
+  readonly cursor: string;
+  /** The listener is called at once and after each change. */
+  subscribe(listener: (state: ConversationState) => void): () => void;
+  /** Sends now or when the connection is back, exactly once; returns the client id. */
+  send(text: string, o?: { clientId?: string; policy?: 'enqueue' | 'reject' | 'interrupt' }): string;
+  retry(clientId: string): void;
+  discard(clientId: string): void;
+  stop(): void;
+}
+
+export interface Clock {
+  now(): number;
+  setTimeout(fn: () => void, ms: number): unknown;
+  clearTimeout(id: unknown): void;
+}
+
+/** The device's hints: "wake" to try at once, "offline" to doubt the connection. */
+export interface Lifecycle {
+  offline(): boolean;
+  listen(signal: (what: 'wake' | 'offline') => void): () => void;
+}
+
+export interface KeyValueStorage {
+  getItem(key: string): string | null;
+  setItem(key: string, value: string): void;
+  removeItem(key: string): void;
+}
+
+export interface ClientOptions {
+  /** Address of the server without a path; a browser's own origin by default. */
+  baseURL?: string;
+  /** The access token; left out where cookies speak. */
+  token?: () => string | Promise<string>;
+  /** Gets new tokens; false means that the learner has to sign in. */
+  refresh?: () => Promise<boolean>;
+  /** Keeps unsent messages over a reload, e.g. localStorage. */
+  storage?: KeyValueStorage;
+  /** In the order of preference; websocket, sse, poll by default. */
+  transports?: TransportName[];
+  /** Name and version of the program, for the server's log. */
+  name?: string;
+  WebSocket?: typeof WebSocket;
+  fetch?: typeof fetch;
+  clock?: Clock;
+  random?: () => number;
+  lifecycle?: Lifecycle;
+  newId?: () => string;
+}
+
+export interface FieldError {
+  field: string;
+  code: string;
+  message: string;
+}
+
+export class ClientError extends Error {
+  constructor(code: string, message: string, more?: { retryable?: boolean; retryMs?: number; status?: number; fields?: FieldError[]; requestId?: string });
+  readonly code: string;
+  readonly retryable: boolean;
+  readonly retryMs: number;
+  readonly status: number;
+  readonly fields: FieldError[];
+  readonly requestId: string;
+}
+
+export class Client {
+  constructor(o?: ClientOptions);
+  readonly status: ConnectionStatus;
+  /** Requests to the API under /api/v2 with the same authentication. */
+  readonly http: {
+    json(method: string, path: string, body?: unknown, o?: { signal?: AbortSignal; refresh?: boolean }): Promise<any>;
+    refresh(): Promise<boolean>;
+  };
+  connect(): void;
+  close(): void;
+  onStatus(listener: (status: ConnectionStatus) => void): () => void;
+  conversation(id: string): Conversation;
+}
+
+export function newId(): string;
+
+/** The view before anything was received. */
+export function initialView(id: string): View;
+/** Folds one event or control message; pure. */
+export function reduce(view: View, msg: LogMessage): View;
+
+/** The value so far of an unfinished JSON document; never throws. */
+export function readPartialJSON(text: string): any;
+
+export interface SSEMessage {
+  type: string;
+  data: string;
+  id: string;
+}
+
+/** A strict parser of server-sent events; one for each response. */
+export class SSEParser {
+  lastEventId: string;
+  retry: number | null;
+  push(chunk: Uint8Array | string): SSEMessage[];
+}
+
+export const SUBPROTOCOL: string;
+export const STATES: Readonly<Record<ConnectionState, number>>;
+export const CLOSE: Readonly<Record<string, number>>;
+/** The seq inside a cursor, null when it cannot be read. */
+export function seqOf(cur: string | undefined | null): number | null;
