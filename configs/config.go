@@ -10,7 +10,10 @@
 // files and service managers pass those on.
 package configs
 
-import "time"
+import (
+	"path/filepath"
+	"time"
+)
 
 // The profiles.
 const (
@@ -138,3 +141,12 @@ func (c *Config) Strict() bool { return c.Profile == Staging || c.Profile == Pro
 
 // Warnings are things that work but look wrong, one line each.
 func (c *Config) Warnings() []string { return c.warnings }
+
+// SQL is what to open: the database URL, or the embedded file in the data
+// directory.
+func (c *Config) SQL() string {
+	if u := c.Database.URL.Reveal(); u != "" {
+		return u
+	}
+	return filepath.Join(c.DataDir, "fluentpro.db")
+}

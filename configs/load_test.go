@@ -401,3 +401,16 @@ func FuzzYAML(f *testing.F) {
 		}
 	})
 }
+
+func TestSQLNamesWhatToOpen(t *testing.T) {
+	t.Parallel()
+	for env, want := range map[string]string{
+		"FLUENTPRO_DATA_DIR=/d":                     "/d/fluentpro.db",
+		"FLUENTPRO_DATABASE_URL=/x/y.db":            "/x/y.db",
+		"FLUENTPRO_DATABASE_URL=postgres://u:p@h/d": "postgres://u:p@h/d",
+	} {
+		if got := load(t, env).SQL(); got != want {
+			t.Errorf("%s: got %s, want %s", env, got, want)
+		}
+	}
+}
