@@ -56,6 +56,7 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error
 	var tooMany *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooMany):
+		w.Header().Set("Connection", "close")
 		return nil, tooLarge
 	case err != nil:
 		w.Header().Set("Connection", "close")
