@@ -2,6 +2,7 @@ package conversation
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 
 	"github.com/google/uuid"
@@ -28,6 +29,12 @@ func ParseID(s string) (ID, error) {
 
 // LearnerID names the owner of a conversation.
 type LearnerID string
+
+// States of a conversation.
+const (
+	StateActive = "active"
+	StateEnded  = "ended"
+)
 
 // Kind is what a conversation's log carries.
 type Kind string
@@ -72,7 +79,7 @@ type Header struct {
 	Kind      Kind      `json:"kind"`
 	Owner     LearnerID `json:"-"`
 	Title     string    `json:"title"`
-	State     string    `json:"state"` // active, ended
+	State     string    `json:"state"` // StateActive or StateEnded
 	CreatedAt int64     `json:"created_at"`
 	// Meta belongs to whoever made the conversation (practice keeps the
 	// partner card here); conversation only carries it. It may hold facts that
@@ -107,4 +114,10 @@ var (
 	ErrNotFound = fault.New(fault.NotFound, "No such conversation.")
 	// ErrFenced says that another node owns the run now: stop and write nothing.
 	ErrFenced = fault.New("fenced", "Another node owns this run.")
+	// ErrClaimLost says that somebody else was faster.
+	ErrClaimLost = errors.New("claim lost")
+	// ErrLogRenamed says that somebody else named a new log first.
+	ErrLogRenamed = errors.New("log was renamed")
+	// ErrNodeDead says that the other nodes have given this one up.
+	ErrNodeDead = errors.New("this node was declared dead")
 )

@@ -1,0 +1,109 @@
+package conversation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// beginning says how a writer wants to open its run in the log.
+type beginning struct {
+	how    BeginHow
+	reason string
+	// text and base are for a rebuild by the living writer.
+	text string
+	base int64
+	// bump leaves the log that is there: it lost something, or cannot be told.
+	bump bool
+}
+
+// begin opens the run in the log that SQL names, making a new one where
+// needed, and returns the text that stands there. The prompt is built from
+// this answer, never from an earlier read.
+func (r *Runner) begin(ctx context.Context, claim *Claim, want beginning) (Began, error) {
+	limit := 2 * time.Second
+	if claim.Run.Attempt > 1 && want.how == BeginContinue {
+		limit = r.cfg.WaitLog
+	}
+	wait := 20 * time.Millisecond
+	for begun := time.Now(); ; {
+		b, err := r.beginOnce(ctx, claim, &want)
+		switch {
+		case err == nil:
+			return r.alignCheckpoint(ctx, claim, b)
+		case errors.Is(err, ErrLogMissing), errors.Is(err, ErrLogEpoch):
+			want.bump = true
+			continue
+		case errors.Is(err, ErrLogUnknownRun):
+			want.how = BeginRestart
+			if claim.TextLen > 0 {
+				want.how, want.text, want.base = BeginRebuild, claim.Text, claim.Base
+			}
+			continue
+		case errors.Is(err, ErrFenced):
+			return b, ErrFenced
+		case ctx.Err() != nil:
+			return b, context.Cause(ctx)
+		case time.Since(begun) > limit:
+			return b, err
+		}
+		if err := sleep(ctx, wait/2+rand.N(wait)); err != nil {
+			return b, err
+		}
+		wait = min(wait*2, 500*time.Millisecond)
+	}
+}
+
+func (r *Runner) beginOnce(ctx context.Context, claim *Claim, want *beginning) (Began, error) {
+	id := claim.Run.Conversation
+	if claim.Log.Zero() || want.bump {
+		ep, err := r.keeper.make(ctx, id, claim.Log.Counter, claim.Fence)
+		if errors.Is(err, ErrLogRenamed) || errors.Is(err, ErrLogExists) {
+			return Began{}, r.relearn(ctx, claim)
+		}
+		if err != nil {
+			return Began{}, err
+		}
+		r.metrics.Rebuilds.Inc()
+		claim.Log, want.bump = ep, false
+		if want.how == BeginContinue {
+			// A new log holds no run; a checkpoint may hold its text.
+			want.how = BeginRestart
+			if claim.TextLen > 0 {
+				want.how, want.text, want.base = BeginRebuild, claim.Text, claim.Base
+			}
+		}
+	} else if err := r.keeper.CatchUp(ctx, id, claim.Facts); err != nil {
+		return Began{}, err
+	}
+	r.keeper.learn(id, claim.Log)
+	return r.log.Begin(ctx, id, claim.Log, Begin{Run: claim.Run, Fence: claim.Fence, How: want.how,
+		Text: want.text, Base: want.base, Reason: want.reason})
+}
+
+// relearn reads the log's name after somebody else changed it. A fence that is
+// not ours any more ends the attempt; a name of our own (a repeat after an
+// unknown outcome) is met by bumping from there.
+func (r *Runner) relearn(ctx context.Context, claim *Claim) error {
+	rec, err := r.store.Load(ctx, claim.Run.Conversation)
+	if err != nil {
+		return err
+	}
+	if rec.Fence != claim.Fence {
+		return ErrFenced
+	}
+	claim.Log = rec.Log
+	return fmt.Errorf("%w: its name was changed", ErrLogMissing)
+}
+
+// alignCheckpoint makes the checkpoint say what the log says, so that later
+// pieces fit.
+func (r *Runner) alignCheckpoint(ctx context.Context, claim *Claim, b Began) (Began, error) {
+	if !r.cfg.Checkpoint || claim.Text == b.Text && claim.Base == b.Base {
+		return b, nil
+	}
+	return b, r.checkpoints.save(ctx, Checkpoint{ID: claim.Run.Conversation, Run: claim.Run.No, Fence: claim.Fence,
+		Base: b.Base, Len: b.Len, Text: b.Text})
+}

@@ -1,0 +1,194 @@
+package conversation
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// MembershipConfig tunes how fast a dead node is noticed; zero values mean
+// the defaults in brackets.
+type MembershipConfig struct {
+	// Solo is set where the database belongs to one process: nothing beats
+	// then, every other node is dead by definition.
+	Solo bool
+	// Beat is the time between heartbeats [500ms].
+	Beat time.Duration
+	// Suspect is the age of a heartbeat after which the node's address is
+	// asked [800ms]: a refused connection is a proof, a time-out is none.
+	Suspect time.Duration
+	// Stale is the age after which a node is dead without any proof [3s].
+	Stale time.Duration
+	// Dial asks an address; nil dials TCP.
+	Dial func(ctx context.Context, addr string) error
+}
+
+func (c *MembershipConfig) defaults() {
+	if c.Beat <= 0 {
+		c.Beat = 500 * time.Millisecond
+	}
+	if c.Suspect <= 0 {
+		c.Suspect = 800 * time.Millisecond
+	}
+	if c.Stale <= 0 {
+		c.Stale = 3 * time.Second
+	}
+	if c.Dial == nil {
+		c.Dial = func(ctx context.Context, addr string) error {
+			var d net.Dialer
+			conn, err := d.DialContext(ctx, "tcp", addr)
+			if err == nil {
+				_ = conn.Close()
+			}
+			return err
+		}
+	}
+}
+
+// Membership keeps this process known to the others and knows which of them
+// live. Being wrong costs a second model call, never text: the fence decides.
+type Membership struct {
+	cfg   MembershipConfig
+	store Nodes
+	log   *slog.Logger
+	// onDead is called when the others have given this node up, before it
+	// registers anew.
+	onDead func()
+
+	mu    sync.Mutex // guards what follows
+	self  Node
+	alive []string
+}
+
+// Join registers self and returns its Membership. Call Run to keep it.
+func Join(ctx context.Context, store Nodes, self Node, cfg MembershipConfig, log *slog.Logger) (*Membership, error) {
+	cfg.defaults()
+	m := &Membership{cfg: cfg, store: store, log: log, self: self, onDead: func() {}}
+	if err := store.Register(ctx, self); err != nil {
+		return nil, err
+	}
+	m.alive = []string{self.ID}
+	return m, m.look(ctx)
+}
+
+// OnDead sets what drops this node's runs when it was declared dead.
+func (m *Membership) OnDead(fn func()) { m.onDead = fn }
+
+// Self is this node; its ID changes when it had to register anew.
+func (m *Membership) Self() Node {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.self
+}
+
+// Alive lists the ids of living nodes, this one included, draining ones too.
+func (m *Membership) Alive() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.alive)
+}
+
+// IsAlive reports whether a node id is known to live.
+func (m *Membership) IsAlive(node string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Contains(m.alive, node)
+}
+
+// Run beats and watches until ctx ends.
+func (m *Membership) Run(ctx context.Context) error {
+	if m.cfg.Solo {
+		<-ctx.Done()
+		return nil
+	}
+	beat := time.NewTicker(m.cfg.Beat)
+	defer beat.Stop()
+	look := time.NewTicker(m.cfg.Beat / 2)
+	defer look.Stop()
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-beat.C:
+			err = m.beat(ctx)
+		case <-look.C:
+			err = m.look(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			m.log.Warn("membership", "err", err)
+		}
+	}
+}
+
+func (m *Membership) beat(ctx context.Context) error {
+	c, cancel := context.WithTimeout(ctx, m.cfg.Stale/2)
+	defer cancel()
+	err := m.store.Heartbeat(c, m.Self().ID)
+	if !errors.Is(err, ErrNodeDead) {
+		return err
+	}
+	m.log.Warn("this node was declared dead; its runs are dropped and it joins anew", "node_id", m.Self().ID)
+	m.onDead()
+	m.mu.Lock()
+	m.self.ID = NewNodeID()
+	self := m.self
+	m.mu.Unlock()
+	return m.store.Register(c, self)
+}
+
+// look reads who lives and buries who does not.
+func (m *Membership) look(ctx context.Context) error {
+	c, cancel := context.WithTimeout(ctx, m.cfg.Stale/2)
+	defer cancel()
+	members, err := m.store.Members(c)
+	if err != nil {
+		return err
+	}
+	alive := []string{m.Self().ID}
+	for _, n := range members {
+		if n.ID == alive[0] || n.State == "dead" {
+			continue
+		}
+		age := time.Duration(n.AgeMicros) * time.Microsecond
+		if age > m.cfg.Stale || age > m.cfg.Suspect && m.refuses(c, n.Addr) {
+			dead, err := m.store.Bury(c, n.ID, n.HB)
+			if err != nil {
+				return err
+			}
+			if dead {
+				m.log.Info("node is dead", "dead_node_id", n.ID, "heartbeat_age", age)
+			}
+			continue
+		}
+		alive = append(alive, n.ID)
+	}
+	m.mu.Lock()
+	m.alive = alive
+	m.mu.Unlock()
+	return nil
+}
+
+// refuses reports a refused connection: after SIGKILL the kernel has closed
+// the listening socket, so this is a proof within milliseconds.
+func (m *Membership) refuses(ctx context.Context, addr string) bool {
+	c, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+	defer cancel()
+	return errors.Is(m.cfg.Dial(c, addr), syscall.ECONNREFUSED)
+}
+
+// NewNodeID makes a node id, random per process start.
+func NewNodeID() string { return "n-" + uuid.NewString()[:13] }
+
+// jitter spreads d by a quarter either way.
+func jitter(d time.Duration) time.Duration {
+	return d*3/4 + rand.N(d/2+1)
+}

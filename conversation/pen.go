@@ -1,0 +1,301 @@
+package conversation
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+	"unicode/utf8"
+)
+
+// MaxReply is the longest text of one run in bytes; a longer one ends with
+// finish "length".
+const MaxReply = 64 << 10
+
+// maxBatch bounds one append.
+const maxBatch = 16 << 10
+
+var (
+	errTooLong = errors.New("reply is too long")
+	// errStopped is the cause that ends generation at a stop mark.
+	errStopped = errors.New("stopped by the learner")
+	// ErrDraining is the cause that hands a run over to another node.
+	ErrDraining = errors.New("node is draining")
+)
+
+// pen writes one run's text into the log: the model's goroutine calls Write,
+// one goroutine of the run calls loop. One append is in flight; what arrives
+// meanwhile makes the next batch, so a slow Redis makes bigger batches and
+// not a longer queue. The whole text stays in memory, which is how a Redis
+// that lost everything is given back all of it.
+type pen struct {
+	r     *Runner
+	claim Claim
+	// stop ends generation with a cause.
+	stop context.CancelCauseFunc
+	wake chan struct{} // capacity 1: "there is something"
+
+	mu     sync.Mutex // guards what follows
+	text   []byte
+	closed bool
+	err    error
+
+	// Only loop and, after it ended, the run's goroutine touch these.
+	ep        Epoch
+	base      int64
+	sent      int   // bytes in the log
+	sentUnits int64 // the same in UTF-16 units
+	detached  bool  // the log could not be reached; SQL will have the text
+	gap       time.Duration
+}
+
+func newPen(r *Runner, claim Claim, b Began, stop context.CancelCauseFunc) *pen {
+	p := &pen{r: r, claim: claim, stop: stop, wake: make(chan struct{}, 1)}
+	p.text = append(make([]byte, 0, len(b.Text)+1024), b.Text...)
+	p.ep, p.base, p.sent, p.sentUnits = b.Epoch, b.Base, len(b.Text), b.Len
+	p.detached = b.Epoch.Zero()
+	return p
+}
+
+// Write takes a piece from the model.
+func (p *pen) Write(s string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err != nil {
+		return p.err
+	}
+	if room := MaxReply - len(p.text); len(s) > room {
+		for room > 0 && !utf8.RuneStart(s[room]) {
+			room--
+		}
+		s = s[:max(room, 0)]
+		p.err = errTooLong
+	}
+	p.text = append(p.text, s...)
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+	return p.err
+}
+
+// close says that nothing more comes.
+func (p *pen) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// fail ends everything with a cause.
+func (p *pen) fail(err error) {
+	p.mu.Lock()
+	p.err = err
+	p.mu.Unlock()
+	p.stop(err)
+}
+
+// whole is the text so far.
+func (p *pen) whole() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return string(p.text)
+}
+
+// next returns what is not in the log yet, frozen, and whether all was written.
+func (p *pen) next() (batch string, done bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	b := p.text[p.sent:]
+	if len(b) > maxBatch {
+		n := maxBatch
+		for !utf8.RuneStart(b[n]) {
+			n--
+		}
+		return string(b[:n]), false
+	}
+	return string(b), p.closed
+}
+
+// loop appends until close and everything is in the log, or fails.
+func (p *pen) loop(ctx context.Context) {
+	for {
+		batch, done := p.next()
+		if batch == "" {
+			if done {
+				return
+			}
+			select {
+			case <-p.wake:
+				continue
+			case <-ctx.Done():
+				return
+			}
+		}
+		if p.detached && done && !p.reattach(ctx) {
+			return // Redis is away and the text is whole: SQL takes it
+		}
+		begun := time.Now()
+		if err := p.put(ctx, batch); err != nil {
+			if !errors.Is(err, errDetached) {
+				p.fail(err)
+			}
+			return
+		}
+		p.pace(ctx, time.Since(begun))
+	}
+}
+
+// pace waits before the next batch: not at all while appends are quick, up to
+// 50 ms as they slow down. The first piece of a run never waits.
+func (p *pen) pace(ctx context.Context, took time.Duration) {
+	want := p.r.cfg.MinGap
+	switch {
+	case took > 20*time.Millisecond:
+		want = 50 * time.Millisecond
+	case took > 5*time.Millisecond:
+		want = max(want, 25*time.Millisecond)
+	}
+	p.gap = (p.gap*3 + want) / 4
+	if p.gap < time.Millisecond {
+		return
+	}
+	t := time.NewTimer(p.gap)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+var errDetached = errors.New("log cannot be reached")
+
+// put brings one batch into the log, however often that takes.
+func (p *pen) put(ctx context.Context, batch string) error {
+	units := UTF16Len(batch)
+	if err := p.checkpoint(ctx, batch, units); err != nil {
+		return err
+	}
+	wait := 50 * time.Millisecond
+	for {
+		if p.detached {
+			if !p.reattach(ctx) {
+				return errDetached
+			}
+			return nil // the rebuild carried everything
+		}
+		seq, ts, err := p.r.log.Append(ctx, p.claim.Run.Conversation, p.ep,
+			Append{Run: p.claim.Run, Fence: p.claim.Fence, At: p.sentUnits, Len: units, Text: batch})
+		var gap *GapError
+		switch {
+		case err == nil:
+			p.r.keeper.observe(p.claim.Run.Conversation, p.ep, Event{Seq: seq, Type: p.claim.Run.Purpose + evDelta, Run: p.claim.Run.No,
+				Attempt: p.claim.Run.Attempt, Base: p.base, At: p.sentUnits, Len: units, TS: ts, Text: batch})
+			p.sent += len(batch)
+			p.sentUnits += units
+			p.r.metrics.Appends.Inc()
+			return nil
+		case errors.Is(err, ErrFenced):
+			return ErrFenced
+		case errors.Is(err, ErrLogStopped):
+			return errStopped
+		case errors.Is(err, ErrLogMissing), errors.Is(err, ErrLogEpoch), errors.Is(err, ErrLogRebegin), errors.As(err, &gap):
+			// Redis lost the log or a part of it. This writer has the whole
+			// text, so nothing shown is taken back.
+			p.r.lg.Info("log lost; rebuilding it", "conversation_id", p.claim.Run.Conversation, "run", p.claim.Run.No, "err", err)
+			if err := p.rebuild(ctx); err != nil {
+				return err
+			}
+			return nil
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case !errors.Is(err, ErrLogDown):
+			return err
+		}
+		// Unknown outcome: the same batch again.
+		if err := sleep(ctx, wait/2+rand.N(wait)); err != nil {
+			return err
+		}
+		if wait = min(wait*2, time.Second); wait == time.Second {
+			p.mu.Lock()
+			done := p.closed
+			p.mu.Unlock()
+			if done {
+				return errDetached
+			}
+		}
+	}
+}
+
+// rebuild makes a new log and gives it the whole text, until Redis takes it.
+func (p *pen) rebuild(ctx context.Context) error {
+	wait := 20 * time.Millisecond
+	for {
+		whole := p.whole()
+		if p.r.cfg.Checkpoint {
+			// The log about to be made shows all of it.
+			if err := p.checkpointWhole(ctx, whole); err != nil {
+				return err
+			}
+		}
+		b, err := p.r.begin(ctx, &p.claim, beginning{how: BeginRebuild, text: whole, base: p.base, bump: true})
+		switch {
+		case err == nil:
+			p.ep, p.sent, p.sentUnits, p.detached = b.Epoch, len(whole), b.Len, false
+			return nil
+		case errors.Is(err, ErrFenced):
+			return ErrFenced
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		}
+		p.mu.Lock()
+		done := p.closed
+		p.mu.Unlock()
+		if done && wait >= time.Second {
+			return errDetached
+		}
+		if err := sleep(ctx, wait/2+rand.N(wait)); err != nil {
+			return err
+		}
+		wait = min(wait*2, time.Second)
+	}
+}
+
+// reattach tries to bring a run that began without Redis into a log.
+func (p *pen) reattach(ctx context.Context) bool {
+	err := p.rebuild(ctx)
+	if err != nil && !errors.Is(err, errDetached) {
+		p.fail(err)
+	}
+	return err == nil
+}
+
+// checkpoint stores text in SQL before anybody sees it, where writer and
+// Redis share one process and die together.
+func (p *pen) checkpoint(ctx context.Context, batch string, units int64) error {
+	if !p.r.cfg.Checkpoint || p.detached {
+		return nil
+	}
+	return p.r.checkpoints.save(ctx, Checkpoint{ID: p.claim.Run.Conversation, Run: p.claim.Run.No, Fence: p.claim.Fence,
+		Base: p.base, At: p.sentUnits, Len: units, Text: batch})
+}
+
+func (p *pen) checkpointWhole(ctx context.Context, whole string) error {
+	return p.r.checkpoints.save(ctx, Checkpoint{ID: p.claim.Run.Conversation, Run: p.claim.Run.No, Fence: p.claim.Fence,
+		Base: p.base, Len: UTF16Len(whole), Text: whole})
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,76 @@
+package redislog
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/fluentpro/fluentpro/conversation"
+)
+
+// decodeEntry reads what lib.lua's log wrote. An entry that names another
+// conversation is an error: a pooled connection gave a foreign answer.
+func decodeEntry(id conversation.ID, seq int64, s string) (conversation.Event, error) {
+	ev := conversation.Event{Seq: seq}
+	var f [9]string
+	for i := range f {
+		j := strings.IndexByte(s, '|')
+		if j < 0 {
+			return ev, fmt.Errorf("log entry %d of %s cannot be read", seq, id)
+		}
+		f[i], s = s[:j], s[j+1:]
+	}
+	if f[0] != tag(id) {
+		return ev, fmt.Errorf("log entry %d of %s names another conversation", seq, id)
+	}
+	ev.Type = f[1]
+	for i, p := range []*int64{&ev.Run, &ev.Attempt, &ev.Base, &ev.At, &ev.Len, &ev.Fact, &ev.TS} {
+		n, err := strconv.ParseInt(f[2+i], 10, 64)
+		if err != nil {
+			return ev, fmt.Errorf("log entry %d of %s cannot be read", seq, id)
+		}
+		*p = n
+	}
+	if ev.IsDelta() {
+		ev.Text = s
+	} else if s != "" {
+		ev.Data = json.RawMessage(s)
+	}
+	return ev, nil
+}
+
+// decodeBell reads a published message: "<counter>.<nonce>.<seq>|entry".
+func decodeBell(id conversation.ID, s string) (conversation.Epoch, conversation.Event, error) {
+	head, entry, ok := strings.Cut(s, "|")
+	cur, ok2 := conversation.ParseCursor(head)
+	if !ok || !ok2 {
+		return conversation.Epoch{}, conversation.Event{}, fmt.Errorf("bell of %s cannot be read", id)
+	}
+	ev, err := decodeEntry(id, cur.Seq, entry)
+	return cur.Epoch, ev, err
+}
+
+// storedHeader is the header as Redis holds it, with what clients never see.
+type storedHeader struct {
+	conversation.Header
+	Owner conversation.LearnerID `json:"owner"`
+	Meta  json.RawMessage        `json:"meta,omitempty"`
+}
+
+func encodeHeader(h conversation.Header) (string, error) {
+	b, err := json.Marshal(storedHeader{Header: h, Owner: h.Owner, Meta: h.Meta})
+	return string(b), err
+}
+
+func decodeHeader(id conversation.ID, s string) (conversation.Header, error) {
+	var sh storedHeader
+	if err := json.Unmarshal([]byte(s), &sh); err != nil {
+		return conversation.Header{}, fmt.Errorf("header of %s cannot be read: %w", id, err)
+	}
+	if sh.Header.ID != id {
+		return conversation.Header{}, fmt.Errorf("header of %s names another conversation", id)
+	}
+	sh.Header.Owner, sh.Header.Meta = sh.Owner, sh.Meta
+	return sh.Header, nil
+}

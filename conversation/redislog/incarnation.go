@@ -1,0 +1,99 @@
+package redislog
+
+import (
+	"context"
+	"crypto/rand"
+	_ "embed"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+)
+
+//go:embed scripts/identity.lua
+var identityLua string
+
+// Registry numbers incarnations; SQL is behind it. The same identity always
+// gets the same number, a new one a number higher than all before.
+type Registry interface {
+	Incarnation(ctx context.Context, identity string) (int64, error)
+}
+
+type incarnation struct {
+	identity string
+	inc      int64
+}
+
+// incarnations remembers, per shard, which lifetime of Redis answers there.
+type incarnations struct {
+	rdb  redis.UniversalClient
+	mode string // 'r' replication id, 'm' marker key
+	reg  Registry
+
+	mu      sync.Mutex // guards the maps
+	byShard map[int]incarnation
+	known   map[string]int64
+}
+
+var identityScript = redis.NewScript(identityLua)
+
+// of returns the shard's incarnation, asking Redis and SQL when it is not
+// known. SQL is asked once per identity.
+func (in *incarnations) of(ctx context.Context, s int) (incarnation, error) {
+	in.mu.Lock()
+	i, ok := in.byShard[s]
+	in.mu.Unlock()
+	if ok {
+		return i, nil
+	}
+	id, err := identityScript.Run(ctx, in.rdb, []string{markKey(s)}, in.mode, rand.Text()).Text()
+	if err != nil {
+		return incarnation{}, err
+	}
+	if id == "" {
+		return incarnation{}, fmt.Errorf("redis tells no identity in mode %q", in.mode)
+	}
+	in.mu.Lock()
+	n, ok := in.known[id]
+	in.mu.Unlock()
+	if !ok {
+		if n, err = in.reg.Incarnation(ctx, id); err != nil {
+			return incarnation{}, fmt.Errorf("register incarnation: %w", err)
+		}
+	}
+	i = incarnation{id, n}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.known[id] = n
+	in.byShard[s] = i
+	return i, nil
+}
+
+// forget drops what was known of a shard after a script answered INC.
+func (in *incarnations) forget(s int, old incarnation) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.byShard[s] == old {
+		// The same primary usually serves every shard that had this identity.
+		for k, v := range in.byShard {
+			if v == old {
+				delete(in.byShard, k)
+			}
+		}
+	}
+}
+
+// DetectMode asks Redis which identity it can give: "r" where a script may
+// read the replication id, else "m".
+func DetectMode(ctx context.Context, rdb redis.UniversalClient) (string, error) {
+	id, err := identityScript.Run(ctx, rdb, []string{markKey(0)}, "r", "").Text()
+	if err == nil && id != "" {
+		return "r", nil
+	}
+	// A refusal of the command itself says "no"; anything else is trouble.
+	if err == nil || strings.HasPrefix(err.Error(), "ERR") || strings.HasPrefix(err.Error(), "NOPERM") || strings.Contains(err.Error(), "INFO") {
+		return "m", nil
+	}
+	return "", err
+}

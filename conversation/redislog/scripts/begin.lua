@@ -1,0 +1,50 @@
+-- ARGV 6 counter 7 nonce 8 fence 9 run 10 attempt 11 how 12 text 13 len
+--      14 base 15 purpose 16 data of started 17 message id 18 reason
+-- Returns OK base len text stopped | MISSING | EPOCH | FENCED | UNKNOWN
+-- Atomic because keeping text and raising the fence must be one step: between
+-- a read of the text and a later BEGIN the old writer may add to it.
+-- Repeated: the same (run, attempt, fence) answers the open text again.
+local m = redis.call('HMGET', KEYS[1], 'c', 'n', 'f', 'top', 'run', 'att', 'rb', 'len', 'pl', 'open', 'stop', 'exp')
+if not m[1] then return {'MISSING'} end
+if m[1] ~= ARGV[6] or m[2] ~= ARGV[7] then return {'EPOCH'} end
+if tonumber(ARGV[8]) < tonumber(m[3]) then return {'FENCED'} end
+local whole = redis.call('STRLEN', KEYS[3]) == tonumber(m[9])
+local open = m[10] == '1' and m[5] == ARGV[9]
+if open and not whole then return {'MISSING'} end
+local function answer(base, len, stop)
+  return {'OK', base, len, redis.call('GET', KEYS[3]) or '', stop}
+end
+if open and m[6] == ARGV[10] and m[3] == ARGV[8] then return answer(m[7], m[8], m[11]) end
+
+local sec, ts = now()
+local epoch, top = m[1] .. '.' .. m[2], tonumber(m[4])
+local function mark(kind, base, at, len, payload)
+  top = top + 1
+  log(epoch, string.format('%.0f', top), ts, ARGV[15] .. kind, ARGV[9], ARGV[10], base, at, len, '0', payload)
+end
+if ARGV[11] == 'cont' then
+  if not open then return {'UNKNOWN'} end
+  mark('.recovering', m[7], m[8], '0', '{"reason":"' .. ARGV[18] .. '","attempt":' .. ARGV[10] .. '}')
+  mark('.resumed', m[7], m[8], '0', '')
+  redis.call('HSET', KEYS[1], 'f', ARGV[8], 'att', ARGV[10], 'top', string.format('%.0f', top))
+  keep(sec, m[12])
+  return answer(m[7], m[8], m[11])
+end
+redis.call('DEL', KEYS[3])
+redis.call('HDEL', KEYS[1], 'fail')
+local base, len, bytes = ARGV[10], '0', 0
+if ARGV[11] == 'restart' then
+  if ARGV[10] == '1' then mark('.started', base, '0', '0', ARGV[16])
+  else mark('.restarted', base, '0', '0', ARGV[16]) end
+else
+  base, len = ARGV[14], ARGV[13]
+  mark('.started', base, '0', '0', ARGV[16])
+  if ARGV[12] ~= '' then
+    mark('.delta', base, '0', len, ARGV[12])
+    bytes = redis.call('APPEND', KEYS[3], ARGV[12])
+  end
+end
+redis.call('HSET', KEYS[1], 'f', ARGV[8], 'run', ARGV[9], 'att', ARGV[10], 'rb', base, 'len', len, 'pl', bytes,
+  'open', '1', 'stop', '', 'mid', ARGV[17], 'pu', ARGV[15], 'top', string.format('%.0f', top))
+keep(sec, nil)
+return answer(base, len, '')

@@ -1,0 +1,8 @@
+-- Stands alone, without lib.lua. KEYS 1 marker; ARGV 1 mode 2 a fresh random
+-- marker. Returns the identity of the incarnation behind this connection,
+-- making a marker where there is none.
+if ARGV[1] == 'r' then
+  return string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)') or ''
+end
+redis.call('SET', KEYS[1], ARGV[2], 'NX')
+return redis.call('GET', KEYS[1])

@@ -1,0 +1,60 @@
+-- Shared by every script; it is put in front of each.
+--
+-- KEYS 1 meta hash   2 log stream   3 open text   4 turns list   5 header
+--      6 marker of the incarnation
+-- ARGV 1 identity mode: 'r' the replication id of this Redis process,
+--        'm' the random marker in KEYS 6
+--      2 the identity the caller was told, in SQL, by this incarnation
+--      3 channel of the bell
+--      4 tag of the conversation, carried by every entry and checked on read
+--      5 most entries kept
+--      6… arguments of the script
+--
+-- Meta hash: c counter, n nonce, f fence, top newest seq, lo oldest kept seq,
+-- fn newest fact, run, att, rb base of the run's text, len its UTF-16 length,
+-- pl its bytes, open '1' while writable, stop position of the stop mark or '',
+-- mid message id, pu purpose, res result, fail failure, exp second of the last EXPIRE.
+--
+-- Why a check of the incarnation in every script: a client builds key names
+-- before its pool picks a connection, which may lead to another primary.
+local function incarnation()
+  local have
+  if ARGV[1] == 'r' then
+    have = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
+  else
+    have = redis.call('GET', KEYS[6])
+  end
+  return have == ARGV[2]
+end
+
+local function now()
+  local t = redis.call('TIME')
+  return tonumber(t[1]), string.format('%.0f', tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000))
+end
+
+-- Every key lives a day after the last write; EXPIRE at most each 10 minutes.
+local function keep(sec, exp)
+  if not exp or sec - tonumber(exp) > 600 then
+    for i = 1, 5 do redis.call('EXPIRE', KEYS[i], 86400) end
+    redis.call('HSET', KEYS[1], 'exp', string.format('%.0f', sec))
+  end
+end
+
+-- Adds one entry and rings the bell with the same bytes. The id is the seq,
+-- so Redis itself refuses a number twice.
+local function log(epoch, seq, ts, kind, run, att, base, at, len, fact, payload)
+  local e = ARGV[4] .. '|' .. kind .. '|' .. run .. '|' .. att .. '|' .. base .. '|' .. at .. '|' .. len .. '|' .. fact .. '|' .. ts .. '|' .. payload
+  redis.call('XADD', KEYS[2], seq .. '-0', 'e', e)
+  redis.call('PUBLISH', ARGV[3], epoch .. '.' .. seq .. '|' .. e)
+end
+
+-- Trims from the front only, in steps, so that most appends do not trim.
+local function trim(top, lo)
+  local max = tonumber(ARGV[5])
+  if top - lo >= max + max / 8 then
+    redis.call('XTRIM', KEYS[2], 'MAXLEN', max)
+    redis.call('HSET', KEYS[1], 'lo', string.format('%.0f', top - max + 1))
+  end
+end
+
+if not incarnation() then return {'INC'} end

@@ -1,0 +1,477 @@
+package conversation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/fluentpro/fluentpro/internal/fault"
+)
+
+// RunnerConfig tunes generation; zero values mean the defaults in brackets.
+type RunnerConfig struct {
+	// Lease is the lock's term [3s]; it is refreshed each third.
+	Lease time.Duration
+	// MaxTries bounds attempts of one run, planned hand-overs not counted [3].
+	MaxTries int64
+	// Total bounds one model call [90s].
+	Total time.Duration
+	// MinGap is the least time between two appends of a run [0].
+	MinGap time.Duration
+	// Checkpoint stores text in SQL before it is shown; for a writer that
+	// shares its process with Redis.
+	Checkpoint bool
+	// WaitLog is how long a takeover waits for Redis before it gives up the
+	// text that only Redis may hold [15s].
+	WaitLog time.Duration
+}
+
+func (c *RunnerConfig) defaults() {
+	if c.Lease <= 0 {
+		c.Lease = 3 * time.Second
+	}
+	if c.MaxTries <= 0 {
+		c.MaxTries = 3
+	}
+	if c.Total <= 0 {
+		c.Total = 90 * time.Second
+	}
+	if c.WaitLog <= 0 {
+		c.WaitLog = 15 * time.Second
+	}
+}
+
+// Runner owns every goroutine that generates text on this node. A run's
+// context is not the request's: the learner may close the tab.
+type Runner struct {
+	cfg         RunnerConfig
+	store       Store
+	log         Log
+	keeper      *Keeper
+	model       Model
+	script      Script
+	members     *Membership
+	locks       Locks
+	metrics     *Metrics
+	lg          *slog.Logger
+	checkpoints *checkpointer
+	// ended is told when a conversation's run has ended, for the next in line.
+	ended func(ID)
+
+	wg     sync.WaitGroup
+	mu     sync.Mutex // guards what follows
+	active map[ID]*activeRun
+	closed bool
+}
+
+type activeRun struct {
+	claim  Claim
+	lock   Lock
+	since  time.Time
+	cancel context.CancelCauseFunc
+}
+
+// RunnerDeps are what a Runner works with.
+type RunnerDeps struct {
+	Store   Store
+	Log     Log
+	Keeper  *Keeper
+	Model   Model
+	Script  Script
+	Members *Membership
+	Locks   Locks
+	Metrics *Metrics
+	Logger  *slog.Logger
+}
+
+// NewRunner returns a Runner; Run must be running while runs are started.
+func NewRunner(cfg RunnerConfig, d RunnerDeps) *Runner {
+	cfg.defaults()
+	return &Runner{cfg: cfg, store: d.Store, log: d.Log, keeper: d.Keeper, model: d.Model, script: d.Script, members: d.Members, locks: d.Locks,
+		metrics: d.Metrics, lg: d.Logger, checkpoints: newCheckpointer(d.Store), ended: func(ID) {}, active: map[ID]*activeRun{}}
+}
+
+// Run refreshes locks, looks for runs that were taken or cancelled, and
+// commits checkpoints, until ctx ends and then every run has ended.
+func (r *Runner) Run(ctx context.Context) error {
+	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var side sync.WaitGroup
+	side.Go(func() { r.checkpoints.run(inner) })
+	side.Go(func() { r.refreshLoop(inner) })
+	side.Go(func() { r.watchLoop(inner) })
+	<-ctx.Done()
+	r.mu.Lock()
+	r.closed = true
+	for _, a := range r.active {
+		a.cancel(ErrDraining)
+	}
+	r.mu.Unlock()
+	r.wg.Wait()
+	stop()
+	side.Wait()
+	return nil
+}
+
+// Active lists the runs this node is writing.
+func (r *Runner) Active() []RunView {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := make([]RunView, 0, len(r.active))
+	for id, a := range r.active {
+		out = append(out, RunView{ID: id, Run: a.claim.Run.No, Attempt: a.claim.Run.Attempt, Fence: a.claim.Fence, Since: a.since, Locked: a.lock != nil})
+	}
+	return out
+}
+
+// RunView is a run of this node as the inspector shows it.
+type RunView struct {
+	ID                  ID
+	Run, Attempt, Fence int64
+	Since               time.Time
+	Locked              bool
+}
+
+// Has reports whether this node is writing in a conversation.
+func (r *Runner) Has(id ID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, ok := r.active[id]
+	return ok
+}
+
+// Interrupt tells a local run to look at its log now: somebody stopped it.
+func (r *Runner) Interrupt(id ID, run int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if a, ok := r.active[id]; ok && a.claim.Run.No == run {
+		a.cancel(errStopped)
+	}
+}
+
+// DropAll ends every run at once without a word: the node is not trusted.
+func (r *Runner) DropAll() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, a := range r.active {
+		a.cancel(ErrFenced)
+	}
+}
+
+// Start takes a claimed run; false when this node is closing.
+func (r *Runner) Start(ctx context.Context, c Claim, lock Lock, reason string) bool {
+	rctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	a := &activeRun{claim: c, lock: lock, since: time.Now(), cancel: cancel}
+	r.mu.Lock()
+	if _, busy := r.active[c.Run.Conversation]; busy || r.closed {
+		r.mu.Unlock()
+		cancel(nil)
+		return false
+	}
+	r.active[c.Run.Conversation] = a
+	r.wg.Add(1)
+	r.mu.Unlock()
+	r.metrics.Active.Inc()
+	go func() {
+		defer r.wg.Done()
+		defer cancel(nil)
+		r.work(rctx, a, reason)
+		r.mu.Lock()
+		delete(r.active, c.Run.Conversation)
+		lk := a.lock
+		r.mu.Unlock()
+		if lk != nil {
+			_ = lk.Release(rctx) // else it ends with its term
+		}
+		r.metrics.Active.Dec()
+		r.ended(c.Run.Conversation)
+	}()
+	return true
+}
+
+// work performs attempts until the run has ended or belongs to another node.
+func (r *Runner) work(ctx context.Context, a *activeRun, reason string) {
+	claim := a.claim // attempts change their copy; a.claim is read by others under the lock
+	how := BeginRestart
+	if claim.Run.Attempt > 1 {
+		how = BeginContinue
+	}
+	for {
+		lg := r.lg.With("conversation_id", claim.Run.Conversation, "run", claim.Run.No, "attempt", claim.Run.Attempt,
+			"fence", claim.Fence, "correlation_id", claim.Run.Correlation)
+		lg.Info("run begins", "purpose", claim.Run.Purpose, "reason", reason)
+		err := r.attempt(ctx, &claim, how, reason)
+		if again := (*againError)(nil); errors.As(err, &again) {
+			lg.Info("attempt ends; the run goes on", "reason", again.reason, "err", again.err)
+			next, cerr := r.again(ctx, a, claim)
+			if cerr == nil {
+				claim, reason, how = next, again.reason, again.how
+				continue
+			}
+			err = cerr
+		}
+		result := "completed"
+		switch {
+		case err == nil:
+		case errors.Is(err, ErrFenced), errors.Is(err, ErrClaimLost):
+			result = "fenced"
+		case errors.Is(err, errStopped):
+			result = "stopped"
+		default:
+			// Draining, or something that this node cannot get past: any node
+			// may go on from what is there.
+			result = "handed_over"
+			r.handOver(ctx, claim, lg)
+		}
+		r.metrics.Runs.WithLabelValues(result).Inc()
+		lg.Info("run ends", "result", result, "err", err)
+		return
+	}
+}
+
+func (r *Runner) handOver(ctx context.Context, claim Claim, lg *slog.Logger) {
+	c, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	if err := r.store.Release(c, claim.Run.Conversation, claim.Run.No, claim.Fence); err != nil {
+		lg.Warn("run could not be handed over yet", "err", err)
+	}
+}
+
+// againError asks for another attempt by this node.
+type againError struct {
+	reason string
+	how    BeginHow
+	err    error
+}
+
+func (e *againError) Error() string { return "another attempt: " + e.err.Error() }
+func (e *againError) Unwrap() error { return e.err }
+
+// again claims the same run anew under a new fence, after a pause.
+func (r *Runner) again(ctx context.Context, a *activeRun, was Claim) (Claim, error) {
+	if err := sleep(ctx, 100*time.Millisecond+rand.N(200*time.Millisecond)); err != nil {
+		return Claim{}, err
+	}
+	self := r.members.Self().ID
+	c, err := r.store.Claim(ctx, Candidate{ID: was.Run.Conversation, Run: was.Run.No, State: RunRunning,
+		Attempt: was.Run.Attempt, Fence: was.Fence, Owner: self}, self)
+	if err != nil {
+		return Claim{}, err
+	}
+	r.metrics.Claims.WithLabelValues("retry").Inc()
+	r.mu.Lock()
+	a.claim = c
+	r.mu.Unlock()
+	return c, nil
+}
+
+// attempt is one try: begin, generate, finish. The error says what else.
+func (r *Runner) attempt(ctx context.Context, claim *Claim, how BeginHow, reason string) error {
+	begun := time.Now()
+	b, err := r.begin(ctx, claim, beginning{how: how, reason: reason})
+	switch {
+	case errors.Is(err, ErrLogDown):
+		// Redis is away: write on from what SQL has; the pen brings it into a
+		// log when Redis is back, and SQL gets the whole in any case.
+		b = Began{Base: claim.Run.Attempt}
+		if claim.TextLen > 0 {
+			b = Began{Base: claim.Base, Text: claim.Text, Len: claim.TextLen}
+		}
+	case err != nil && ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err != nil:
+		return err
+	}
+	claim.Run.Base = b.Base
+	if b.Stopped || claim.Cancel {
+		return r.finish(ctx, claim, b, Finishing{State: RunStopped, Text: b.Text})
+	}
+	if claim.Tries > r.cfg.MaxTries {
+		return r.finish(ctx, claim, b, Finishing{State: RunFailed, Text: b.Text, Finish: string(fault.AttemptsExhausted),
+			Message: fault.SpecOf(fault.AttemptsExhausted).Title, Retryable: true})
+	}
+	st, err := r.state(ctx, claim)
+	if err != nil {
+		return r.fail(ctx, claim, b, b.Text, err)
+	}
+	prompt, err := r.script.Prompt(ctx, st, claim.Run)
+	if err != nil {
+		return r.fail(ctx, claim, b, b.Text, err)
+	}
+	prompt.Kept, prompt.Correlation = b.Text, claim.Run.Correlation
+
+	gctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	gctx, done := context.WithTimeoutCause(gctx, r.cfg.Total, fault.New(fault.UpstreamTimeout, "The model did not finish in time."))
+	defer done()
+	p := newPen(r, *claim, b, stop)
+	var loop sync.WaitGroup
+	loop.Go(func() { p.loop(ctx) })
+	first := true
+	fin, gerr := r.model.Generate(gctx, prompt, func(s string) error {
+		if first && s != "" {
+			first = false
+			r.metrics.FirstText.Observe(time.Since(begun).Seconds())
+		}
+		return p.Write(s)
+	})
+	p.close()
+	loop.Wait()
+	return r.outcome(ctx, gctx, claim, p, st, fin, gerr)
+}
+
+// outcome turns how generation ended into how the run goes on.
+func (r *Runner) outcome(ctx, gctx context.Context, claim *Claim, p *pen, st State, fin Finish, gerr error) error {
+	b := Began{Epoch: p.ep, Base: p.base}
+	text := p.whole()
+	cause := context.Cause(gctx)
+	p.mu.Lock()
+	if p.err != nil {
+		cause = p.err
+	}
+	p.mu.Unlock()
+	claim.Log, claim.TextLen, claim.Base = p.claim.Log, p.sentUnits, p.base
+	claim.Text = text
+	switch {
+	case errors.Is(cause, ErrFenced):
+		return ErrFenced
+	case errors.Is(cause, errStopped):
+		return r.stopped(ctx, claim, p)
+	case errors.Is(cause, ErrDraining):
+		return ErrDraining
+	case errors.Is(cause, errTooLong):
+		return r.complete(ctx, claim, b, st, text, "length")
+	case gerr == nil && cause == nil:
+		return r.complete(ctx, claim, b, st, text, fin.Reason)
+	case gerr == nil:
+		gerr = cause
+	}
+	return r.fail(ctx, claim, b, text, gerr)
+}
+
+// stopped ends a run at its stop mark: exactly the text that is in the log.
+func (r *Runner) stopped(ctx context.Context, claim *Claim, p *pen) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	text := p.whole()[:p.sent]
+	// Interrupted by a neighbour before the mark was met, or asked by SQL
+	// while Redis was away: the end is what is in the log now.
+	if b, err := r.log.Stop(ctx, claim.Run.Conversation, p.ep, claim.Run.No); err == nil {
+		text = b.Text
+	} else if errors.Is(err, ErrLogNotOpen) {
+		return errStopped // somebody has committed the end
+	}
+	err := r.finish(ctx, claim, Began{Epoch: p.ep, Base: p.base}, Finishing{State: RunStopped, Text: text})
+	if err == nil || errors.Is(err, ErrFenced) {
+		return errStopped
+	}
+	return err
+}
+
+// complete commits the reply; only then is it called completed.
+func (r *Runner) complete(ctx context.Context, claim *Claim, b Began, st State, text, reason string) error {
+	err := r.finish(ctx, claim, b, Finishing{State: RunCompleted, Text: text, Finish: reason}, st)
+	if fault.CodeOf(err) == fault.UpstreamInvalid {
+		if claim.Tries < r.cfg.MaxTries {
+			return &againError{"invalid", BeginRestart, err}
+		}
+		return r.fail(ctx, claim, b, text, err)
+	}
+	return err
+}
+
+// fail meets a failed model call: another attempt that goes on from what is
+// there, or the end.
+func (r *Runner) fail(ctx context.Context, claim *Claim, b Began, text string, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	f := fault.Of(err)
+	switch f.Code {
+	case fault.UpstreamUnavailable, fault.UpstreamTimeout, fault.UpstreamTruncated, fault.StorageUnavailable:
+		if claim.Tries < r.cfg.MaxTries {
+			return &againError{"upstream_lost", BeginContinue, err}
+		}
+	}
+	r.lg.Warn("run failed", "conversation_id", claim.Run.Conversation, "run", claim.Run.No, "code", f.Code, "err", err)
+	spec := fault.SpecOf(f.Code)
+	return r.finish(ctx, claim, b, Finishing{State: RunFailed, Text: text, Finish: string(spec.Code), Message: spec.Title,
+		Retryable: spec.Retry == "later" || spec.Retry == "reconnect"})
+}
+
+// finish commits the end of the run, however long SQL takes to answer, and
+// publishes it. Repeats after an unknown outcome find the first one.
+func (r *Runner) finish(ctx context.Context, claim *Claim, b Began, f Finishing, st ...State) error {
+	f.ID, f.Run, f.Fence, f.Base = claim.Run.Conversation, claim.Run.No, claim.Fence, b.Base
+	var also func(context.Context) ([]NewFact, error)
+	if len(st) == 1 {
+		also = func(ctx context.Context) ([]NewFact, error) { return r.script.Finish(ctx, st[0], claim.Run, f.Text) }
+	}
+	wait := 50 * time.Millisecond
+	for begun := time.Now(); ; {
+		out, err := r.store.Finish(ctx, f, also)
+		if err == nil {
+			if len(out.Facts) == 0 { // it had ended before, by this very attempt
+				_ = r.keeper.CatchUp(ctx, f.ID, 0) // the relay does it otherwise
+				return nil
+			}
+			// Committed: now it is published whatever becomes of this run's context.
+			c, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+			defer cancel()
+			r.keeper.Publish(c, f.ID, out.Facts)
+			return nil
+		}
+		var fe *fault.Error
+		if errors.Is(err, ErrFenced) || errors.As(err, &fe) && fe.Code != fault.StorageUnavailable {
+			return err
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if time.Since(begun) > time.Minute {
+			return fmt.Errorf("commit the end of a run: %w", err)
+		}
+		r.lg.Warn("commit of a run's end is repeated", "conversation_id", f.ID, "run", f.Run, "err", err)
+		if err := sleep(ctx, wait/2+rand.N(wait)); err != nil {
+			return err
+		}
+		wait = min(wait*2, 2*time.Second)
+	}
+}
+
+// state is what the prompt is built from: the log's, or SQL's while the log
+// cannot be read.
+func (r *Runner) state(ctx context.Context, claim *Claim) (State, error) {
+	a, err := r.log.Active(ctx, claim.Run.Conversation)
+	if err == nil && a.State.hasTurn(claim.Run.Parent) {
+		return a.State, nil
+	}
+	rec, err := r.store.Load(ctx, claim.Run.Conversation)
+	if err != nil {
+		return State{}, err
+	}
+	return State{Header: rec.Header, Turns: rec.Turns, Result: rec.Result}, nil
+}
+
+// Drain waits until this node writes nothing or ctx ends.
+func (r *Runner) Drain(ctx context.Context) {
+	t := time.NewTicker(20 * time.Millisecond)
+	defer t.Stop()
+	for {
+		r.mu.Lock()
+		n := len(r.active)
+		r.mu.Unlock()
+		if n == 0 {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}

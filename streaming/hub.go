@@ -1,0 +1,224 @@
+package streaming
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/fluentpro/fluentpro/conversation"
+)
+
+// Log reads a conversation's log.
+type Log interface {
+	Read(ctx context.Context, id conversation.ID, ep conversation.Epoch, after int64, max int) (conversation.Page, error)
+}
+
+// Keeper gives the live state from the right log and repairs missing facts.
+type Keeper interface {
+	Active(ctx context.Context, id conversation.ID) (conversation.Active, error)
+	CatchUp(ctx context.Context, id conversation.ID, atLeast int64) error
+}
+
+// Bell delivers copies of events as they are appended, and may lose any.
+type Bell interface {
+	Listen(ctx context.Context, id conversation.ID, fn func(conversation.Epoch, conversation.Event)) (stop func(), err error)
+	OnSuspect(fn func())
+}
+
+// Counts tells the newest fact number per conversation, from SQL.
+type Counts interface {
+	FactCounts(ctx context.Context, ids []conversation.ID) (map[conversation.ID]int64, error)
+}
+
+// Config bounds a Hub; zero values mean the defaults in brackets.
+type Config struct {
+	// RingEvents and RingBytes bound the newest events kept per watched
+	// conversation [512, 256 KiB]. A viewer that falls behind gets a snapshot.
+	RingEvents, RingBytes int
+	// Replay is the most events replayed at attach; more get a snapshot [2000].
+	Replay int64
+	// Linger keeps a room without viewers, for quick reconnects [10s].
+	Linger time.Duration
+	// Poll is how often a room with an open reply reads the log in case the
+	// bell lost something [1s]; quiet rooms do so 30 times less often.
+	Poll time.Duration
+	// Relay is how often facts in SQL are compared with the log [2s].
+	Relay time.Duration
+}
+
+func (c *Config) defaults() {
+	set := func(p *int, v int) {
+		if *p <= 0 {
+			*p = v
+		}
+	}
+	set(&c.RingEvents, 512)
+	set(&c.RingBytes, 256<<10)
+	if c.Replay <= 0 {
+		c.Replay = 2000
+	}
+	for p, v := range map[*time.Duration]time.Duration{&c.Linger: 10 * time.Second, &c.Poll: time.Second, &c.Relay: 2 * time.Second} {
+		if *p <= 0 {
+			*p = v
+		}
+	}
+}
+
+// Hub implements Source: one Room per watched conversation of this node.
+type Hub struct {
+	cfg    Config
+	log    Log
+	keeper Keeper
+	bell   Bell
+	counts Counts
+	lg     *slog.Logger
+
+	wg     sync.WaitGroup
+	ctx    context.Context // ends with Run; rooms' background reads hang on it
+	cancel context.CancelFunc
+
+	mu    sync.Mutex // guards rooms
+	rooms map[conversation.ID]*room
+}
+
+// NewHub returns a Hub; Run must be running.
+func NewHub(cfg Config, log Log, keeper Keeper, bell Bell, counts Counts, lg *slog.Logger) *Hub {
+	cfg.defaults()
+	h := &Hub{cfg: cfg, log: log, keeper: keeper, bell: bell, counts: counts, lg: lg, rooms: map[conversation.ID]*room{}}
+	h.ctx, h.cancel = context.WithCancel(context.Background())
+	bell.OnSuspect(func() { h.eachRoom(func(r *room) { r.look() }) })
+	return h
+}
+
+// Attach implements Source.
+func (h *Hub) Attach(ctx context.Context, id conversation.ID, viewer conversation.LearnerID, cursor string) (Feed, error) {
+	h.mu.Lock()
+	r, ok := h.rooms[id]
+	if !ok {
+		r = newRoom(h, id)
+		h.rooms[id] = r
+		h.wg.Go(r.begin)
+	}
+	r.hold()
+	h.mu.Unlock()
+	select {
+	case <-r.ready:
+	case <-ctx.Done():
+		r.release()
+		return nil, context.Cause(ctx)
+	}
+	f, err := r.attach(viewer, cursor)
+	if err != nil {
+		r.release()
+		return nil, err
+	}
+	return f, nil
+}
+
+// Offer takes an event that this node has just put into the log, so that its
+// own viewers need not wait for the bell.
+func (h *Hub) Offer(id conversation.ID, ep conversation.Epoch, ev conversation.Event) {
+	h.mu.Lock()
+	r := h.rooms[id]
+	h.mu.Unlock()
+	if r != nil {
+		r.take(ep, ev)
+	}
+}
+
+// Watched counts the conversations with a room.
+func (h *Hub) Watched() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.rooms)
+}
+
+func (h *Hub) eachRoom(fn func(*room)) {
+	h.mu.Lock()
+	all := make([]*room, 0, len(h.rooms))
+	for _, r := range h.rooms {
+		all = append(all, r)
+	}
+	h.mu.Unlock()
+	for _, r := range all {
+		fn(r)
+	}
+}
+
+// Run polls and relays until ctx ends, then closes every room.
+func (h *Hub) Run(ctx context.Context) error {
+	poll := time.NewTicker(h.cfg.Poll)
+	defer poll.Stop()
+	relay := time.NewTicker(h.cfg.Relay)
+	defer relay.Stop()
+	for turn := 0; ; turn++ {
+		select {
+		case <-ctx.Done():
+			h.cancel()
+			h.eachRoom(func(r *room) { r.close() })
+			h.wg.Wait()
+			return nil
+		case <-poll.C:
+			h.sweep()
+			h.eachRoom(func(r *room) {
+				if r.busy() || (turn+r.phase)%30 == 0 {
+					r.look()
+				}
+				r.nudge()
+			})
+		case <-relay.C:
+			h.relay(ctx)
+		}
+	}
+}
+
+// sweep closes rooms that nobody has watched for a while.
+func (h *Hub) sweep() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for id, r := range h.rooms {
+		if r.idleFor(h.cfg.Linger) {
+			delete(h.rooms, id)
+			h.wg.Go(r.close)
+		}
+	}
+}
+
+// relay finds facts that were committed and never reached the log: a crash
+// between commit and publish, or a Redis that was away.
+func (h *Hub) relay(ctx context.Context) {
+	known := map[conversation.ID]int64{}
+	var ids []conversation.ID
+	h.eachRoom(func(r *room) {
+		if n, ok := r.factsKnown(); ok {
+			known[r.id] = n
+			ids = append(ids, r.id)
+		}
+	})
+	for len(ids) > 0 {
+		n := min(len(ids), 500)
+		c, cancel := context.WithTimeout(ctx, 2*time.Second)
+		counts, err := h.counts.FactCounts(c, ids[:n])
+		if err != nil {
+			cancel()
+			return // SQL is away: nothing new can have been committed either
+		}
+		for id, count := range counts {
+			if count > known[id] {
+				if err := h.keeper.CatchUp(c, id, count); err != nil && !errors.Is(err, conversation.ErrLogDown) {
+					h.lg.Debug("relay", "conversation_id", id, "err", err)
+				}
+				h.mu.Lock()
+				r := h.rooms[id]
+				h.mu.Unlock()
+				if r != nil {
+					r.look()
+				}
+			}
+		}
+		cancel()
+		ids = ids[n:]
+	}
+}
