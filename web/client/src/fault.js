@@ -51,8 +51,8 @@ export async function errorOf(res) {
     typeof body?.code === 'string' ? body.code : `http_${res.status}`,
     body?.detail || body?.title || `The server answered ${res.status}.`,
     {
-      retryable: passing(res.status) || body?.code === 'queue_full' || body?.code === 'run_active',
-      retryMs: after > 0 ? after * 1000 : 0,
+      retryable: typeof body?.retryable === 'boolean' ? body.retryable : passing(res.status),
+      retryMs: body?.retry_ms > 0 ? body.retry_ms : after > 0 ? after * 1000 : 0,
       status: res.status,
       fields: Array.isArray(body?.errors) ? body.errors : [],
       requestId: body?.request_id ?? '',
