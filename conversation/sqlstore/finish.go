@@ -83,8 +83,9 @@ func (s *Store) end(ctx context.Context, r *row, run conversation.RunRow, f conv
 	if f.Base == 0 {
 		f.Base = run.Base
 	}
+	at := s.micros()
 	if _, err := s.exec(ctx, `UPDATE runs SET state = ?, text = ?, text_len = ?, base = ?, finish = ?, fence = ?, updated_at = ?
-		WHERE conversation = ? AND run = ?`, f.State, f.Text, length, f.Base, f.Finish, run.Fence, s.micros(), f.ID, f.Run); err != nil {
+		WHERE conversation = ? AND run = ?`, f.State, f.Text, length, f.Base, f.Finish, run.Fence, at, f.ID, f.Run); err != nil {
 		return err
 	}
 	t := conversation.Turn{ID: run.MessageID, Author: conversation.Partner, Text: f.Text, Run: run.No, Finish: f.Finish}
@@ -125,6 +126,6 @@ func (s *Store) end(ctx context.Context, r *row, run conversation.RunRow, f conv
 		}
 		out.Facts = append(out.Facts, nf)
 	}
-	out.Row.State, out.Row.Text, out.Row.TextLen, out.Row.Finish, out.Row.Updated = f.State, f.Text, length, f.Finish, s.micros()
+	out.Row.State, out.Row.Text, out.Row.TextLen, out.Row.Finish, out.Row.Updated = f.State, f.Text, length, f.Finish, at
 	return s.save(ctx, r)
 }
