@@ -57,6 +57,8 @@ func init() {
 	}
 	// encoding/json would take "Text" for "text"; the schema must not.
 	huma.ValidateStrictCasing = true
+	// Lists are never null, in neither direction.
+	huma.DefaultArrayNullable = false
 }
 
 func (s *Server) newAPI(g *gin.RouterGroup) *api {
@@ -185,6 +187,10 @@ func (a *api) examples(r route) {
 
 // freeze renders the document and serves it; call it after the last add.
 func (a *api) freeze() error {
+	// huma cannot say that a reference may be null.
+	if st := a.OpenAPI().Components.Schemas.Map()["State"]; st != nil {
+		st.Properties["open"] = &huma.Schema{OneOf: []*huma.Schema{st.Properties["open"], {Type: "null"}}}
+	}
 	raw, err := json.MarshalIndent(a.OpenAPI(), "", "  ")
 	if err != nil {
 		return fmt.Errorf("render the OpenAPI document: %w", err)

@@ -19,7 +19,7 @@ type origins struct {
 	std     *http.CrossOriginProtection
 }
 
-var errForeignOrigin = fault.New(fault.ForeignOrigin, "Requests from this origin are refused.")
+var errForeignOrigin = fault.New(fault.ForeignOrigin, "Requests from this origin are refused; whoever runs this server can name it in its settings.")
 
 func newOrigins(list []string) (*origins, error) {
 	o := &origins{allowed: map[string]bool{}, std: http.NewCrossOriginProtection()}

@@ -46,11 +46,11 @@ type Choice struct {
 // finished scenario need, so that neither has to read anything.
 type RequestMeta struct {
 	Level          string   `json:"level"`
-	NativeLanguage string   `json:"native_language"`
-	Industry       string   `json:"industry"`
-	JobRole        string   `json:"job_role"`
-	JobTitle       string   `json:"job_title"`
-	JobDescription string   `json:"job_description"`
+	NativeLanguage string   `json:"native_language,omitempty"`
+	Industry       string   `json:"industry,omitempty"`
+	JobRole        string   `json:"job_role,omitempty"`
+	JobTitle       string   `json:"job_title,omitempty"`
+	JobDescription string   `json:"job_description,omitempty"`
 	Partner        Choice   `json:"partner"`
 	Situation      Choice   `json:"situation"`
 	Variation      int64    `json:"variation_number"`
