@@ -1,0 +1,3 @@
+module github.com/fluentpro/fluentpro
+
+go 1.26.0

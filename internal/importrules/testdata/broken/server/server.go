@@ -1,0 +1,2 @@
+// Package server is what must not be imported.
+package server
