@@ -223,7 +223,7 @@ func TestRawRequests(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			conn, err := net.Dial("tcp", ts.Listener.Addr().String())
+			conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", ts.Listener.Addr().String())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -146,9 +146,8 @@ func (b *syncBuffer) String() string {
 func newFixture(t *testing.T, change func(*Deps)) *fixture {
 	t.Helper()
 	f := &fixture{practice: &fakePractice{}, convs: &fakeConversations{}, logs: &syncBuffer{}}
-	echo := func(w http.ResponseWriter, r *http.Request, id string) {
-		who, _ := IdentityOf(r.Context())
-		_, _ = io.WriteString(w, who.Learner+" "+id)
+	echo := func(w http.ResponseWriter, _ *http.Request, id string) {
+		_, _ = io.WriteString(w, "stream "+id)
 	}
 	d := Deps{
 		Logger: slog.New(slog.NewTextHandler(f.logs, nil)), Version: "test",

@@ -83,7 +83,7 @@ type fixtureOps struct {
 
 func (f *fixtureOps) get(t *testing.T, peer, path string, headers ...string) (int, string) {
 	t.Helper()
-	r := httptest.NewRequestWithContext(t.Context(), "GET", path, nil)
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
 	r.RemoteAddr, r.Host = peer, "localhost:9000"
 	for _, h := range headers {
 		k, v, _ := strings.Cut(h, ": ")

@@ -41,12 +41,3 @@ func learnerOf(ctx context.Context) string {
 	}
 	return ""
 }
-
-// IdentityOf returns who asks, for handlers that are mounted from outside
-// (events, log). It is set on every route that needs sign-in.
-func IdentityOf(ctx context.Context) (Identity, bool) {
-	if id := infoOf(ctx).identity; id != nil {
-		return *id, true
-	}
-	return Identity{}, false
-}

@@ -48,8 +48,8 @@ type Deps struct {
 	// WebSocket serves GET /api/v2/ws; it authenticates by itself, the Origin
 	// was checked before.
 	WebSocket http.HandlerFunc
-	// Events serves the SSE stream of a conversation; IdentityOf(r.Context())
-	// is who asks, the id is checked for form, not for ownership.
+	// Events serves the SSE stream of a conversation. It authenticates by
+	// itself; the id is checked for form, not for ownership.
 	Events func(w http.ResponseWriter, r *http.Request, conversation string)
 	// Log serves the JSON log in the same way.
 	Log func(w http.ResponseWriter, r *http.Request, conversation string)

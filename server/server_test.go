@@ -38,9 +38,9 @@ func TestRoutesAnswer(t *testing.T) {
 		{"GET", conv, "", 200, `"cur":"1.a.2","state":{"conversation":{`},
 		{"POST", conv + "/runs/3/cancel", "", 200, `"run":3,"state":"stopped"`},
 		{"POST", conv + "/runs/3/cancel", "{}", 200, `"run":3`},
-		{"GET", conv + "/events", "", 200, "ann " + annsID},
-		{"GET", conv + "/log", "", 200, "ann " + annsID},
-		{"GET", Prefix + "/scenario-requests/" + annsID + "/events", "", 200, "ann " + annsID},
+		{"GET", conv + "/events", "", 200, "stream " + annsID},
+		{"GET", conv + "/log", "", 200, "stream " + annsID},
+		{"GET", Prefix + "/scenario-requests/" + annsID + "/events", "", 200, "stream " + annsID},
 		{"GET", "/", "", 200, "page /"},
 		{"GET", "/assets/app.js", "", 200, "page /assets/app.js"},
 		{"GET", "/livez", "", 200, "alive"},
@@ -122,7 +122,7 @@ func TestSignIn(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t, nil)
-			for _, path := range []string{"/scenarios", "/conversations/" + annsID + "/events", "/conversations/" + annsID + "/log"} {
+			for _, path := range []string{"/scenarios", "/conversations/" + annsID} {
 				w := f.call(t, "GET", Prefix+path+"?token=tok-ann&access_token=tok-ann", "", c.headers...)
 				p := wantProblem(t, w, c.code)
 				if (p.Status == 401) != (w.Header().Get("WWW-Authenticate") != "") {

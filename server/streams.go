@@ -16,7 +16,8 @@ const tagStreams = "Realtime"
 // streamRoutes mounts the handlers that hold a connection. They are plain
 // handlers: huma's sse package knows no cursors that are not integers, no
 // heartbeats, and leaves a write deadline armed. They are documented all the
-// same.
+// same. They authenticate by themselves, because a native EventSource must not
+// be told of a passing trouble by a status.
 func (s *Server) streamRoutes(a *api) {
 	sse := map[string]*huma.Response{
 		"200": {Description: "Events as docs/protocol.md has them; control messages carry no seq.", Content: map[string]*huma.MediaType{
@@ -71,19 +72,7 @@ func (a *api) plain(r route, ok map[string]*huma.Response, params []*huma.Param,
 	}
 	op.Parameters = params
 	a.OpenAPI().AddOperation(&op)
-	chain := []gin.HandlerFunc{}
-	if !r.Public {
-		chain = append(chain, a.signInPlain)
-	}
-	a.group.Handle(r.Method, strings.NewReplacer("{", ":", "}", "").Replace(r.Path), append(chain, h)...)
-}
-
-// signInPlain is signIn for plain handlers.
-func (a *api) signInPlain(c *gin.Context) {
-	if err := a.server.authenticate(c.Request); err != nil {
-		c.Abort()
-		WriteProblem(c.Writer, c.Request, a.server.problem(c.Request.Context(), err).cause)
-	}
+	a.group.Handle(r.Method, strings.NewReplacer("{", ":", "}", "").Replace(r.Path), h)
 }
 
 // withConversation checks the form of the id before anything is built from it.

@@ -61,7 +61,7 @@ func TestStreamsPassTheChain(t *testing.T) {
 		t.Fatalf("a foreign page is let in: %v", err)
 	}
 
-	req, err := http.NewRequestWithContext(ctx, "GET", ts.URL+Prefix+"/conversations/"+annsID+"/events", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, ts.URL+Prefix+"/conversations/"+annsID+"/events", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
