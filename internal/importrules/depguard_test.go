@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -42,9 +43,15 @@ func depguard() string {
 				files("!", other.pkg)
 			}
 		}
-		if len(r.may) > 0 {
+		may := r.may
+		for _, e := range exceptions {
+			if e.from == r.pkg {
+				may = append(slices.Clone(may), e.imp)
+			}
+		}
+		if len(may) > 0 {
 			line("  allow:")
-			for _, m := range r.may {
+			for _, m := range may {
 				if tree, ok := strings.CutSuffix(m, "/..."); ok {
 					line("    - %s/%s", module, tree)
 				} else {

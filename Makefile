@@ -1,0 +1,36 @@
+# Everything a developer does. "make" alone lists it.
+.DEFAULT_GOAL := help
+.PHONY: help dev build test unit lint bench hooks generate clean
+
+PKGS ?=
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+dev: ## run the server with everything embedded, data in ./data, chatty log
+	FLUENTPRO_DATA_DIR=data FLUENTPRO_LOG_LEVEL=debug go run ./cmd/fluentpro
+
+build: ## build bin/fluentpro, static, as the image does
+	CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o bin/fluentpro ./cmd/fluentpro
+
+test: ## run every test with real Redis, Postgres and Chromium; installs what is missing
+	@scripts/test.sh $(PKGS)
+
+unit: ## run the tests that need Go alone
+	go test ./...
+
+lint: ## check format, vet, linters, module file and scripts
+	@scripts/lint.sh
+
+bench: ## run the benchmarks of the packages (PKGS=./streaming/... for some)
+	go test -run '^$$' -bench . -benchmem $(or $(PKGS),./...)
+
+hooks: ## have git run make lint before each commit
+	git config core.hooksPath scripts/hooks
+
+generate: ## write anew what is made from code
+	go generate ./...
+	go test ./internal/importrules -run TestTheLinterHasTheSameRules -update
+
+clean: ## remove what make has built
+	rm -rf bin .tools/coverage.out
