@@ -36,10 +36,10 @@ type Authenticator interface {
 
 var errSignIn = fault.New(fault.Unauthenticated, "Sign in first: send a bearer token or the session cookie.")
 
-// tokenOf finds the access token of a request: the Authorization header, else
+// TokenOf finds the access token of a request: the Authorization header, else
 // the cookie; never the URL. viaCookie tells which, because a cookie is sent
 // by browsers unasked and needs the origin check.
-func tokenOf(r *http.Request) (token string, viaCookie bool, err error) {
+func TokenOf(r *http.Request) (token string, viaCookie bool, err error) {
 	switch h := r.Header.Values("Authorization"); len(h) {
 	case 0:
 	case 1:
@@ -68,7 +68,7 @@ func tokenOf(r *http.Request) (token string, viaCookie bool, err error) {
 
 // authenticate verifies r's token and records the identity.
 func (s *Server) authenticate(r *http.Request) error {
-	token, _, err := tokenOf(r)
+	token, _, err := TokenOf(r)
 	if err != nil {
 		return err
 	}
