@@ -177,19 +177,19 @@ func TestSignUpFailures(t *testing.T) {
 func TestLogin(t *testing.T) {
 	t.Parallel()
 	f, iss := newAuthFixture(t)
-	w := f.call(t, "POST", Prefix+"/auth/login", `{"email":"ann@example.com","password":"pw","transport":"cookie"}`, ourOrigin)
+	w := f.call(t, "POST", Prefix+"/auth/login", `{"email":"ann@example.com","password":"canary-word!","transport":"cookie"}`, ourOrigin)
 	if w.Code != http.StatusOK {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
 	wantCookies(t, w, true)
-	if iss.login.RemoteIP != "192.0.2.1" || iss.login.Password != "pw" {
+	if iss.login.RemoteIP != "192.0.2.1" || iss.login.Password != "canary-word!" {
 		t.Fatalf("arrived as %+v", iss.login)
 	}
-	if logs := f.logs.String(); strings.Contains(logs, "pw") || strings.Contains(logs, "tok-ann") || strings.Contains(logs, "ann@") {
+	if logs := f.logs.String(); strings.Contains(logs, "canary-word!") || strings.Contains(logs, "tok-ann") || strings.Contains(logs, "ann@") {
 		t.Fatalf("secrets in the log: %s", logs)
 	}
 	iss.err = fault.New(fault.InvalidCredentials, "E-mail or password is wrong.")
-	w = f.call(t, "POST", Prefix+"/auth/login", `{"email":"ann@example.com","password":"pw"}`)
+	w = f.call(t, "POST", Prefix+"/auth/login", `{"email":"ann@example.com","password":"canary-word!"}`)
 	wantProblem(t, w, fault.InvalidCredentials)
 	if len(w.Result().Cookies()) != 0 {
 		t.Fatal("a refused login set a cookie")
