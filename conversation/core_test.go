@@ -36,7 +36,9 @@ func TestReplyIsWrittenAndStored(t *testing.T) {
 		if acc.Turn != 2 || acc.Run != 2 || acc.Duplicate {
 			t.Fatalf("got %+v, want turn 2 and run 2 after the opening", acc)
 		}
-		eventually(t, "the reply is complete", func() bool { return lastTurn(snapshot(t, n, id)).Author == conversation.Partner && lastTurn(snapshot(t, n, id)).N == 3 })
+		eventually(t, "the reply is complete", func() bool {
+			return lastTurn(snapshot(t, n, id)).Author == conversation.Partner && lastTurn(snapshot(t, n, id)).N == 3
+		})
 		st := snapshot(t, n, id)
 		if got := lastTurn(st); got.Text != answer(30) || got.Finish != "stop" {
 			t.Fatalf("got %+v", got)

@@ -188,6 +188,16 @@ func (m *Membership) refuses(ctx context.Context, addr string) bool {
 // NewNodeID makes a node id, random per process start.
 func NewNodeID() string { return "n-" + uuid.NewString()[:13] }
 
+// SetDraining tells the others that this node claims nothing more.
+func (m *Membership) SetDraining(ctx context.Context) error {
+	return m.store.SetNodeState(ctx, m.Self().ID, "draining")
+}
+
+// Leave tells the others that this node is gone.
+func (m *Membership) Leave(ctx context.Context) error {
+	return m.store.SetNodeState(ctx, m.Self().ID, "dead")
+}
+
 // jitter spreads d by a quarter either way.
 func jitter(d time.Duration) time.Duration {
 	return d*3/4 + rand.N(d/2+1)

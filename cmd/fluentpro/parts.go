@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/fluentpro/fluentpro/conversation/openai"
+	"github.com/fluentpro/fluentpro/conversation/redislog"
+	"github.com/fluentpro/fluentpro/server"
+	"github.com/fluentpro/fluentpro/sessions"
+)
+
+// newModel makes the client of the upstream, or of the scripted partner, over
+// the same wire.
+func (a *App) newModel() (*openai.Client, error) {
+	c := openai.Config{BaseURL: a.cfg.Upstream.BaseURL, APIKey: a.cfg.Upstream.APIKey.Reveal(), Model: a.cfg.Upstream.Model,
+		Continue: a.cfg.Upstream.Continue, Logger: a.log, OnCall: newCallMetrics(a.reg, a.log)}
+	if a.model != nil {
+		c.BaseURL, c.APIKey, c.Scripted, c.Continue = a.model.URL, "", true, openai.ContinueAuto
+	}
+	return openai.New(c)
+}
+
+// incarnationMode finds how this Redis tells one life from the next.
+func (a *App) incarnationMode(ctx context.Context) (string, error) {
+	switch a.cfg.Redis.Incarnation {
+	case "replid":
+		return "r", nil
+	case "marker":
+		return "m", nil
+	}
+	if a.cfg.EmbeddedRedis() {
+		return "m", nil
+	}
+	var err error
+	for range 20 {
+		c, cancel := context.WithTimeout(ctx, 2*time.Second)
+		var mode string
+		mode, err = redislog.DetectMode(c, a.redis.calls)
+		cancel()
+		if err == nil {
+			return mode, nil
+		}
+		select {
+		case <-ctx.Done():
+			return "", ctx.Err()
+		case <-time.After(250 * time.Millisecond):
+		}
+	}
+	return "", fmt.Errorf("redis (FLUENTPRO_REDIS_URL) does not answer: %w", err)
+}
+
+// drainFlag turns readiness off.
+type drainFlag struct{ on atomic.Bool }
+
+func (d *drainFlag) set() { d.on.Store(true) }
+
+var errDraining = errors.New("draining")
+
+// checks are what readiness asks. Redis away is degraded, not down: if every
+// node failed its readiness at once, a partial outage would become a total one.
+func (a *App) checks() []server.Check {
+	return []server.Check{
+		{Name: "draining", Required: true, Probe: func(context.Context) error {
+			if a.drain.on.Load() {
+				return errDraining
+			}
+			return nil
+		}},
+		{Name: "sql", Required: true, Probe: a.db.Ping},
+		{Name: "redis", Probe: func(ctx context.Context) error { return a.redis.calls.Ping(ctx).Err() }},
+	}
+}
+
+// drainTimes spread viewers over the drain; alone there is no other node to
+// go to, so they are simply let go.
+func (a *App) drainTimes() sessions.Times {
+	if a.solo() {
+		return sessions.Times{DrainSpread: time.Millisecond, DrainGrace: 200 * time.Millisecond}
+	}
+	return sessions.Times{DrainSpread: a.cfg.Drain / 2, DrainGrace: 3 * time.Second}
+}
