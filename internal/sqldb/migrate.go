@@ -18,7 +18,7 @@ func (d *DB) provider() (*goose.Provider, error) {
 	var opts []goose.ProviderOption
 	if d.Engine == Postgres {
 		dialect, dir = goose.DialectPostgres, "migrations/postgres"
-		locker, err := lock.NewPostgresSessionLocker()
+		locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
 		if err != nil {
 			return nil, err
 		}

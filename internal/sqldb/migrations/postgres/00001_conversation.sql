@@ -63,6 +63,7 @@ CREATE TABLE runs (
   text_len   BIGINT NOT NULL,
   finish     TEXT NOT NULL,
   cancel     BIGINT NOT NULL,
+  handoffs   BIGINT NOT NULL,
   correlation TEXT NOT NULL,
   created_at BIGINT NOT NULL,
   updated_at BIGINT NOT NULL,
