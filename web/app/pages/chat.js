@@ -79,8 +79,9 @@ function Open({ state, partner }) {
   const { open, failure } = state;
   if (open) {
     return html`<article class="bubble open" aria-label=${partner} aria-busy="true" data-testid="open-reply" data-run=${open.run}>
-      <p class="said" lang="en" dir="auto">${open.text}<span class="caret" aria-hidden="true"></span></p>
-      ${!open.text && html`<p class="mark">${partner} is writing…</p>`}</article>`;
+      ${open.text
+        ? html`<p class="said" lang="en" dir="auto">${open.text}<span class="caret" aria-hidden="true"></span></p>`
+        : html`<p class="mark">${partner} is writing…</p>`}</article>`;
   }
   if (failure) {
     return html`${failure.text && html`<article class="bubble" aria-label=${partner}><p class="said" lang="en" dir="auto">${failure.text}</p></article>`}

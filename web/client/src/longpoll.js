@@ -84,7 +84,7 @@ export class LongPollTransport {
       const limit = clock.setTimeout(() => this._fail(CLOSE.heartbeat, 'no answer'), (wait + 15) * 1000);
       try {
         if (!loop.cur) {
-          const snap = await http.json('GET', path, undefined, { signal });
+          const snap = await this._snapshot(c, signal);
           if (signal.aborted) return;
           loop.cur = snap.cur;
           this._begun();
@@ -119,6 +119,25 @@ export class LongPollTransport {
       } finally {
         clock.clearTimeout(limit);
       }
+    }
+  }
+
+  /**
+   * The state, under whichever of its two names the id has one: the log is
+   * the same for both kinds, the resource is not.
+   * @private
+   * @param {string} c
+   * @param {AbortSignal} signal
+   * @returns {Promise<any>}
+   */
+  async _snapshot(c, signal) {
+    const { http } = this._o;
+    const id = encodeURIComponent(c);
+    try {
+      return await http.json('GET', `/conversations/${id}`, undefined, { signal });
+    } catch (err) {
+      if (!(err instanceof ClientError) || err.status !== 404) throw err;
+      return http.json('GET', `/scenario-requests/${id}`, undefined, { signal });
     }
   }
 

@@ -534,6 +534,23 @@ test('long-poll: a cursor that is gone leads to a snapshot', async () => {
   client.close();
 });
 
+test('long-poll: a scenario request has its state under another name', async () => {
+  const route = (method, path) => {
+    if (path === '/scenario-requests/c1') return json(200, { cur: '1.aa.1', state: { ...snapshot().state, result: { title: 'S' } } });
+    if (path === '/conversations/c1') return json(404, { code: 'not_found' });
+    return path.startsWith('/conversations/c1/log') ? new Promise(() => {}) : json(404, { code: 'not_found' });
+  };
+  const { client } = setup({ route, transports: ['poll'] });
+  const c = client.conversation('c1');
+  c.subscribe(() => {});
+  client.conversation('c2').subscribe(() => {});
+  client.connect();
+  await settle();
+  assert.equal(c.state.result.title, 'S');
+  assert.equal(client.conversation('c2').state.problem.code, 'not_found');
+  client.close();
+});
+
 test('http: a 401 is repeated once after one shared refresh; fields reach the caller', async () => {
   let fresh = false;
   let refreshes = 0;
