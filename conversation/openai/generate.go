@@ -61,7 +61,7 @@ func (g *generation) run(ctx context.Context) (conversation.Finish, error) {
 				continue
 			}
 		}
-		if errors.Is(err, errStarved) {
+		if starvedOf(err) {
 			// The model spent its whole allowance on thinking: once more with
 			// twice as much.
 			if g.maxTokens > 0 && !starved {
@@ -70,7 +70,7 @@ func (g *generation) run(ctx context.Context) (conversation.Finish, error) {
 				g.rec.Retries++
 				continue
 			}
-			return fin, errStarved
+			return fin, err
 		}
 		advice, ok := transient(err)
 		if !ok || g.rec.Retries >= g.c.cfg.MaxRetries || !g.c.budget.take() {
@@ -92,6 +92,12 @@ var (
 	errEmpty   = upstream.Fault(fault.UpstreamInvalid, &upstream.Error{Kind: "empty_answer", RetryAfter: -1, Transient: true})
 	errRefusal = upstream.Fault(fault.UpstreamFiltered, &upstream.Error{Kind: "refusal", RetryAfter: -1})
 )
+
+// starvedOf tells errStarved from others of its code, which errors.Is does not.
+func starvedOf(err error) bool {
+	var e *upstream.Error
+	return errors.As(err, &e) && e.Kind == "reasoning_starved"
+}
 
 // once sends one request and relays its text.
 func (g *generation) once(ctx context.Context, q plan) (conversation.Finish, error) {
