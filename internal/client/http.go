@@ -1,0 +1,244 @@
+package client
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// maxLine bounds a line of an event stream: a snapshot of a long conversation.
+const maxLine = 16 << 20
+
+// Stream reads one event stream into v until it ends: nil for a clean end,
+// ErrEnded for 204, ErrResume when something was missed.
+func Stream(ctx context.Context, o *Options, v *View) error {
+	h := http.Header{"Accept": {"text/event-stream"}}
+	if cur := v.Cursor(); cur != "" {
+		h.Set("Last-Event-ID", cur)
+	}
+	v.attached()
+	res, err := o.get(ctx, "/api/v2/conversations/"+url.PathEscape(v.Conversation)+"/events", h)
+	if err != nil {
+		return fmt.Errorf("open stream: %w", err)
+	}
+	switch {
+	case res.StatusCode == http.StatusNoContent:
+		_ = res.Body.Close()
+		return ErrEnded
+	case res.StatusCode != http.StatusOK:
+		return problemOf(res)
+	}
+	defer func() { _ = res.Body.Close() }()
+	return readStream(res.Body, v)
+}
+
+// block is one block of an event stream.
+type block struct {
+	event, id string
+	data      string
+	hasID     bool
+}
+
+// readStream parses as the HTML standard says, for LF lines, which are the
+// only ones our server writes.
+func readStream(r io.Reader, v *View) error {
+	sc := bufio.NewScanner(r)
+	sc.Buffer(make([]byte, 0, 4<<10), maxLine)
+	var b block
+	for sc.Scan() {
+		line := sc.Text()
+		if line == "" {
+			if err := v.block(b); err != nil {
+				return err
+			}
+			b = block{}
+			continue
+		}
+		name, value, _ := strings.Cut(line, ":")
+		value = strings.TrimPrefix(value, " ")
+		switch name {
+		case "event":
+			b.event = value
+		case "id":
+			b.id, b.hasID = value, true
+		case "data":
+			if b.data != "" {
+				b.data += "\n"
+			}
+			b.data += value
+		}
+	}
+	if err := sc.Err(); err != nil {
+		return fmt.Errorf("read stream: %w", err)
+	}
+	return nil
+}
+
+// block takes one dispatched message of an event stream.
+func (v *View) block(b block) error {
+	if b.data == "" || b.event != "" {
+		return nil // an id-only block or a heartbeat
+	}
+	var head struct {
+		Seq int64 `json:"seq"`
+		control
+	}
+	if err := json.Unmarshal([]byte(b.data), &head); err != nil {
+		return fmt.Errorf("read message: %w", err)
+	}
+	if head.Seq == 0 {
+		return v.control(head.control)
+	}
+	var e Event
+	if err := json.Unmarshal([]byte(b.data), &e); err != nil {
+		return fmt.Errorf("read event: %w", err)
+	}
+	if b.id != e.Cur {
+		v.Look(func(f *Fold) { f.breach("bad_event", &e, "id %q, cursor %q", b.id, e.Cur) })
+	}
+	if v.events([]Event{e}) {
+		return ErrResume
+	}
+	return nil
+}
+
+// Poll asks the JSON log once, holding for at most wait. Without a cursor, or
+// with one that is gone, it reads the conversation's snapshot.
+func Poll(ctx context.Context, o *Options, v *View, wait time.Duration) error {
+	cur := v.Cursor()
+	if cur == "" {
+		return Snapshot(ctx, o, v)
+	}
+	q := url.Values{"after": {cur}}
+	if wait > 0 {
+		q.Set("wait", strconv.Itoa(int(wait/time.Second)))
+	}
+	res, err := o.get(ctx, "/api/v2/conversations/"+url.PathEscape(v.Conversation)+"/log?"+q.Encode(), nil)
+	if err != nil {
+		return fmt.Errorf("poll: %w", err)
+	}
+	if res.StatusCode != http.StatusOK {
+		err := problemOf(res)
+		if CodeOf(err) == "cursor_gone" {
+			v.change(func() { v.fold.Reset("cursor_gone") })
+			return Snapshot(ctx, o, v)
+		}
+		return err
+	}
+	defer func() { _ = res.Body.Close() }()
+	var page struct {
+		Events []Event `json:"events"`
+		Cur    string  `json:"cur"`
+		More   bool    `json:"more"`
+	}
+	if err := json.NewDecoder(res.Body).Decode(&page); err != nil {
+		return fmt.Errorf("read log: %w", err)
+	}
+	if v.events(page.Events) {
+		return ErrResume
+	}
+	if got := v.Cursor(); got != page.Cur {
+		v.Look(func(f *Fold) {
+			f.breach("gap", &Event{Cur: page.Cur}, "the page ends at %s, its events at %s", page.Cur, got)
+		})
+	}
+	if !page.More {
+		v.change(func() { v.caughtUp = true })
+	}
+	return nil
+}
+
+// Snapshot reads GET /conversations/{id} into v.
+func Snapshot(ctx context.Context, o *Options, v *View) error {
+	res, err := o.get(ctx, "/api/v2/conversations/"+url.PathEscape(v.Conversation), nil)
+	if err != nil {
+		return fmt.Errorf("read conversation: %w", err)
+	}
+	if res.StatusCode != http.StatusOK {
+		return problemOf(res)
+	}
+	defer func() { _ = res.Body.Close() }()
+	var s control
+	if err := json.NewDecoder(res.Body).Decode(&s); err != nil {
+		return fmt.Errorf("read conversation: %w", err)
+	}
+	s.Type = "snapshot"
+	return v.control(s)
+}
+
+// Transport names a way to follow a conversation.
+type Transport string
+
+// The transports.
+const (
+	OverWS   Transport = "ws"
+	OverSSE  Transport = "sse"
+	OverPoll Transport = "poll"
+)
+
+// Follow keeps v up to date until ctx ends or the conversation has: it
+// reconnects with back-off, to the next base each time, from v's cursor. It
+// returns an error for what reconnecting cannot mend (4500–4999, 403, 404).
+func Follow(ctx context.Context, o *Options, over Transport, v *View) error {
+	session := ""
+	for fails := 0; ; fails++ {
+		begun := time.Now()
+		var err error
+		switch over {
+		case OverWS:
+			session, err = followWS(ctx, o, session, v)
+		case OverSSE:
+			err = Stream(ctx, o, v)
+		default:
+			if err = Poll(ctx, o, v, 2*time.Second); err == nil {
+				if fails = -1; ctx.Err() == nil {
+					continue
+				}
+			}
+		}
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case errors.Is(err, ErrEnded):
+			return nil
+		case final(err):
+			return err
+		}
+		if time.Since(begun) > 2*time.Second || err == nil {
+			fails = 0
+		}
+		if err := o.backoff(ctx, fails); err != nil {
+			return err
+		}
+	}
+}
+
+func followWS(ctx context.Context, o *Options, session string, v *View) (string, error) {
+	c, err := DialWS(ctx, o, session, v)
+	if err != nil {
+		return session, err
+	}
+	select {
+	case <-c.Done():
+	case <-ctx.Done():
+		c.Drop()
+	}
+	return c.Welcome.Session, c.Err()
+}
+
+// final reports what reconnecting cannot mend.
+func final(err error) bool {
+	if code := CloseCode(err); code == 1000 || code >= 4500 {
+		return true
+	}
+	var p *Problem
+	return errors.As(err, &p) && (p.Status == http.StatusForbidden || p.Status == http.StatusNotFound)
+}
