@@ -78,7 +78,7 @@ type Upstream struct {
 	BaseURL  string `yaml:"base_url" doc:"OpenAI-compatible endpoint, /v1 included (or OPENAI_BASE_URL); scripted: the partner inside this process"`
 	APIKey   Secret `yaml:"api_key" doc:"key for it (or OPENAI_API_KEY); a key without base_url means api.openai.com"`
 	Model    string `yaml:"model" doc:"model to ask for"`
-	Continue string `yaml:"continue" oneof:"instruction|prefix" doc:"how a cut reply is gone on with: by an instruction, or by a prefix where the upstream supports it"`
+	Continue string `yaml:"continue" oneof:"auto|instruct|prefix" doc:"how a cut reply is gone on with: by an instruction, or by a prefix where the upstream writes on from an assistant message; auto knows the scripted partner and instructs all others"`
 	Script   Script `yaml:"script"`
 }
 
@@ -117,7 +117,7 @@ func defaults() Config {
 		Profile:    Development,
 		Listen:     "127.0.0.1:8080",
 		Redis:      Redis{Incarnation: "auto"},
-		Upstream:   Upstream{Model: defaultModel, Continue: "instruction", Script: Script{FirstToken: 300 * time.Millisecond, TokensPerSecond: 30}},
+		Upstream:   Upstream{Model: defaultModel, Continue: "auto", Script: Script{FirstToken: 300 * time.Millisecond, TokensPerSecond: 60}},
 		Log:        Log{Level: "info", Format: "text"},
 		Limits:     Limits{FrameBytes: 64 << 10, MessageChars: 8192, Subscriptions: 32, ConnectionsPerUser: 20, Queue: 4},
 		Lease:      3 * time.Second,

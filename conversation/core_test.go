@@ -227,6 +227,13 @@ func TestScenarioRunEndsItsRequest(t *testing.T) {
 		}
 		eventually(t, "the scenario", func() bool { return snapshot(t, n, h.ID).Result != nil })
 		eventually(t, "the end", func() bool { return snapshot(t, n, h.ID).Header.State == conversation.StateEnded })
+		if got := string(snapshot(t, n, h.ID).Result); got != `{"scenario":{"words":12}}` {
+			t.Fatalf("the script saw %s, want the whole text of 12 words", got)
+		}
+		row, err := n.store.RunState(t.Context(), owner, h.ID, 1)
+		if err != nil || row.Text != answer(7) {
+			t.Fatalf("stored text %q (%v), want only what may be shown", row.Text, err)
+		}
 		_, err = n.engine.Send(t.Context(), conversation.SendInput{Conversation: h.ID, Learner: owner, ClientID: "x", Text: "hi"})
 		if fault.CodeOf(err) != fault.ConversationEnded {
 			t.Fatalf("a message to a scenario: %v", err)

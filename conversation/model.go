@@ -57,7 +57,12 @@ type Script interface {
 	// Prompt builds the call for a run from the state in the log: no I/O is
 	// expected, everything needed is in Header.Meta and Turns.
 	Prompt(ctx context.Context, st State, run Run) (Prompt, error)
-	// Finish checks a complete text inside the transaction that completes the
+	// Shown returns how many bytes of a run's unfinished text viewers may see;
+	// the rest is held back in the writer's memory and never reaches the log.
+	// It never returns less for a longer text, and always cuts between
+	// characters.
+	Shown(run Run, text []byte) int
+	// Finish checks a complete text, with what was held back, inside the transaction that completes the
 	// run. It may store things of its own (the context carries the
 	// transaction) and may return facts to log after the completion. An error
 	// with code upstream_invalid has the text written anew by another attempt.

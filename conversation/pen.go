@@ -38,6 +38,7 @@ type pen struct {
 
 	mu     sync.Mutex // guards what follows
 	text   []byte
+	shown  int // bytes of text that viewers may see
 	closed bool
 	err    error
 
@@ -53,6 +54,7 @@ type pen struct {
 func newPen(r *Runner, claim Claim, b Began, stop context.CancelCauseFunc) *pen {
 	p := &pen{r: r, claim: claim, stop: stop, wake: make(chan struct{}, 1)}
 	p.text = append(make([]byte, 0, len(b.Text)+1024), b.Text...)
+	p.shown = len(b.Text)
 	p.ep, p.base, p.sent, p.sentUnits = b.Epoch, b.Base, len(b.Text), b.Len
 	p.detached = b.Epoch.Zero()
 	return p
@@ -73,6 +75,7 @@ func (p *pen) Write(s string) error {
 		p.err = errTooLong
 	}
 	p.text = append(p.text, s...)
+	p.shown = max(p.shown, p.r.script.Shown(p.claim.Run, p.text))
 	select {
 	case p.wake <- struct{}{}:
 	default:
@@ -99,18 +102,19 @@ func (p *pen) fail(err error) {
 	p.stop(err)
 }
 
-// whole is the text so far.
-func (p *pen) whole() string {
+// whole is the text so far, and the part of it that viewers may see.
+func (p *pen) whole() (text, shown string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return string(p.text)
+	text = string(p.text)
+	return text, text[:p.shown]
 }
 
 // next returns what is not in the log yet, frozen, and whether all was written.
 func (p *pen) next() (batch string, done bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	b := p.text[p.sent:]
+	b := p.text[p.sent:p.shown]
 	if len(b) > maxBatch {
 		n := maxBatch
 		for !utf8.RuneStart(b[n]) {
@@ -235,7 +239,7 @@ func (p *pen) put(ctx context.Context, batch string) error {
 func (p *pen) rebuild(ctx context.Context) error {
 	wait := 20 * time.Millisecond
 	for {
-		whole := p.whole()
+		_, whole := p.whole()
 		if p.r.cfg.Checkpoint {
 			// The log about to be made shows all of it.
 			if err := p.checkpointWhole(ctx, whole); err != nil {

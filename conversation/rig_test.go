@@ -90,11 +90,19 @@ func (script) Prompt(_ context.Context, st conversation.State, run conversation.
 	return p, nil
 }
 
+// Shown holds back everything from the word w7 of a scenario.
+func (script) Shown(run conversation.Run, text []byte) int {
+	if i := strings.Index(string(text), "w7"); run.Purpose == "scenario" && i >= 0 {
+		return i
+	}
+	return len(text)
+}
+
 func (script) Finish(_ context.Context, _ conversation.State, run conversation.Run, text string) ([]conversation.NewFact, error) {
 	if run.Purpose != "scenario" {
 		return nil, nil
 	}
-	return []conversation.NewFact{{Type: conversation.TypeScenarioReady, Data: []byte(fmt.Sprintf(`{"scenario":{"title":%q}}`, text[:2]))}}, nil
+	return []conversation.NewFact{{Type: conversation.TypeScenarioReady, Data: fmt.Appendf(nil, `{"scenario":{"words":%d}}`, strings.Count(text, " "))}}, nil
 }
 
 // node is one process's worth of the core.

@@ -327,7 +327,7 @@ func (r *Runner) attempt(ctx context.Context, claim *Claim, how BeginHow, reason
 // outcome turns how generation ended into how the run goes on.
 func (r *Runner) outcome(ctx, gctx context.Context, claim *Claim, p *pen, st State, fin Finish, gerr error) error {
 	b := Began{Epoch: p.ep, Base: p.base}
-	text := p.whole()
+	whole, text := p.whole()
 	cause := context.Cause(gctx)
 	p.mu.Lock()
 	if p.err != nil {
@@ -344,9 +344,9 @@ func (r *Runner) outcome(ctx, gctx context.Context, claim *Claim, p *pen, st Sta
 	case errors.Is(cause, ErrDraining):
 		return ErrDraining
 	case errors.Is(cause, errTooLong):
-		return r.complete(ctx, claim, b, st, text, "length")
+		return r.complete(ctx, claim, b, st, whole, text, "length")
 	case gerr == nil && cause == nil:
-		return r.complete(ctx, claim, b, st, text, fin.Reason)
+		return r.complete(ctx, claim, b, st, whole, text, fin.Reason)
 	case gerr == nil:
 		gerr = cause
 	}
@@ -357,7 +357,8 @@ func (r *Runner) outcome(ctx, gctx context.Context, claim *Claim, p *pen, st Sta
 func (r *Runner) stopped(ctx context.Context, claim *Claim, p *pen) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	text := p.whole()[:p.sent]
+	_, text := p.whole()
+	text = text[:p.sent]
 	// Interrupted by a neighbour before the mark was met, or asked by SQL
 	// while Redis was away: the end is what is in the log now.
 	if b, err := r.log.Stop(ctx, claim.Run.Conversation, p.ep, claim.Run.No); err == nil {
@@ -372,9 +373,12 @@ func (r *Runner) stopped(ctx context.Context, claim *Claim, p *pen) error {
 	return err
 }
 
-// complete commits the reply; only then is it called completed.
-func (r *Runner) complete(ctx context.Context, claim *Claim, b Began, st State, text, reason string) error {
-	err := r.finish(ctx, claim, b, Finishing{State: RunCompleted, Text: text, Finish: reason}, st)
+// complete commits the reply; only then is it called completed. whole is what
+// the model wrote, text the part that is shown.
+func (r *Runner) complete(ctx context.Context, claim *Claim, b Began, st State, whole, text, reason string) error {
+	err := r.finish(ctx, claim, b, Finishing{State: RunCompleted, Text: text, Finish: reason}, func(ctx context.Context) ([]NewFact, error) {
+		return r.script.Finish(ctx, st, claim.Run, whole)
+	})
 	if fault.CodeOf(err) == fault.UpstreamInvalid {
 		if claim.Tries < r.cfg.MaxTries {
 			return &againError{"invalid", BeginRestart, err}
@@ -405,15 +409,15 @@ func (r *Runner) fail(ctx context.Context, claim *Claim, b Began, text string, e
 
 // finish commits the end of the run, however long SQL takes to answer, and
 // publishes it. Repeats after an unknown outcome find the first one.
-func (r *Runner) finish(ctx context.Context, claim *Claim, b Began, f Finishing, st ...State) error {
+func (r *Runner) finish(ctx context.Context, claim *Claim, b Began, f Finishing, also ...func(context.Context) ([]NewFact, error)) error {
 	f.ID, f.Run, f.Fence, f.Base = claim.Run.Conversation, claim.Run.No, claim.Fence, b.Base
-	var also func(context.Context) ([]NewFact, error)
-	if len(st) == 1 {
-		also = func(ctx context.Context) ([]NewFact, error) { return r.script.Finish(ctx, st[0], claim.Run, f.Text) }
+	var outcome func(context.Context) ([]NewFact, error)
+	if len(also) == 1 {
+		outcome = also[0]
 	}
 	wait := 50 * time.Millisecond
 	for begun := time.Now(); ; {
-		out, err := r.store.Finish(ctx, f, also)
+		out, err := r.store.Finish(ctx, f, outcome)
 		if err == nil {
 			if len(out.Facts) == 0 { // it had ended before, by this very attempt
 				_ = r.keeper.CatchUp(ctx, f.ID, 0) // the relay does it otherwise

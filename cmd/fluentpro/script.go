@@ -38,6 +38,15 @@ func (s script) Prompt(_ context.Context, st conversation.State, run conversatio
 	return out, nil
 }
 
+// Shown implements conversation.Script: the partner card of a scenario is not
+// for the learner.
+func (s script) Shown(run conversation.Run, text []byte) int {
+	if run.Purpose == "scenario" {
+		return practice.ShownScenario(text)
+	}
+	return len(text)
+}
+
 // Finish implements conversation.Script: a written scenario is checked and
 // stored in the transaction that completes its run.
 func (s script) Finish(ctx context.Context, st conversation.State, run conversation.Run, text string) ([]conversation.NewFact, error) {

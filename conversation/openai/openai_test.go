@@ -362,7 +362,7 @@ func TestScenarioOverTheWire(t *testing.T) {
 		Purpose: "scenario", Schema: json.RawMessage(`{"type":"object"}`), SchemaName: "scenario",
 		Messages: []conversation.Message{{Role: "user", Content: `{"industry":"insurance","job_role":"Claims handler","partner":"customers","situation":"phone_calls","level":"A2"}`}},
 	}, func(s string) error { pieces++; b.WriteString(s); return nil })
-	if err != nil || fin.Reason != "stop" || pieces < 100 || !json.Valid([]byte(b.String())) || !strings.Contains(b.String(), "claims form") {
+	if err != nil || fin.Reason != "stop" || pieces < 100 || !json.Valid([]byte(b.String())) || !strings.Contains(b.String(), "Claims handler") {
 		t.Fatalf("%d pieces, %+v %v: %s", pieces, fin, err, b.String())
 	}
 	if rec := r.record(); rec.Estimated || rec.OutputTokens < 100 || rec.PromptTokens == 0 || rec.ModelServed != "scripted" || rec.FirstToken <= 0 || rec.RequestID == "" {

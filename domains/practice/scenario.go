@@ -14,10 +14,12 @@ type Scenario struct {
 	Channel    string      `json:"channel"`
 	Register   string      `json:"register"`
 	Learner    Role        `json:"learner"`
-	Partner    Partner     `json:"partner"`
 	Phrases    []Phrase    `json:"phrases"`
 	Words      []Word      `json:"words"`
 	Opening    Opening     `json:"opening"`
+	// Partner stands last because it holds what the learner must not see:
+	// what is shown while a scenario is being written ends before it.
+	Partner Partner `json:"partner"`
 }
 
 // Objective is one thing to reach; Evidence says what a judge must see.

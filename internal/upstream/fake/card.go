@@ -20,7 +20,7 @@ type card struct {
 var levelName = regexp.MustCompile(`\b([ABC][12])\b`)
 
 // wordsByLevel is how much a partner says in one turn.
-var wordsByLevel = map[string]int{"A1": 16, "A2": 26, "B1": 40, "B2": 60, "C1": 80, "C2": 100}
+var wordsByLevel = map[string]int{"A1": 14, "A2": 24, "B1": 40, "B2": 60, "C1": 80, "C2": 110}
 
 func cardOf(history []message) card {
 	d := dataOf(history, "system developer")
@@ -64,9 +64,9 @@ func cardOf(history []message) card {
 			if m.Role != "system" && m.Role != "developer" {
 				continue
 			}
-			if f := levelName.FindString(m.Content); f != "" {
-				level = f
-				break
+			// The last one named is the reminder at the end of the prompt.
+			if f := levelName.FindAllString(m.Content, -1); f != nil {
+				level = f[len(f)-1]
 			}
 		}
 	}

@@ -69,7 +69,7 @@ func TestPartnerFitsTheLevelAndDoesNotRepeat(t *testing.T) {
 		for i, s := range talk {
 			m = append(m, message{"user", s})
 			got := partnerLine(m)
-			if n := len(strings.Fields(got)); n > limit+24 || got == "" {
+			if n := len(strings.Fields(got)); n > limit+8 || got == "" {
 				t.Errorf("%s turn %d: %d words: %q", level, i, n, got)
 			}
 			if seen[got] {

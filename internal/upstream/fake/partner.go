@@ -304,13 +304,17 @@ func (l *line) ask() {
 	l.add(l.bank("ask"))
 }
 
-// String joins the parts that fit the level; the first two always do.
+// String joins the parts that fit the level. The second one carries the
+// answer: where there is room for little, the reaction before it goes.
 func (l *line) String() string {
+	if len(l.parts) > 1 && len(strings.Fields(l.parts[0]))+len(strings.Fields(l.parts[1])) > l.c.maxWords+2 {
+		l.parts = l.parts[1:]
+	}
 	n := 0
 	var kept []string
 	for i, p := range l.parts {
 		w := len(strings.Fields(p))
-		if i > 1 && (n+w > l.c.maxWords || len(kept) >= 4) {
+		if i > 0 && (n+w > l.c.maxWords || len(kept) >= 4) {
 			break
 		}
 		n += w

@@ -40,11 +40,16 @@ type hidden struct {
 }
 
 type industry struct {
-	Match   []string    `json:"match"`
-	Topic   string      `json:"topic"`
-	Problem string      `json:"problem"`
-	Cause   string      `json:"cause"`
-	Words   [][4]string `json:"words"`
+	Match  []string    `json:"match"`
+	Topics []topic     `json:"topics"`
+	Words  [][4]string `json:"words"`
+}
+
+// topic is what the talk is about, with what is wrong and why.
+type topic struct {
+	Topic   string `json:"topic"`
+	Problem string `json:"problem"`
+	Cause   string `json:"cause"`
 }
 
 type partnerKind struct {
@@ -103,6 +108,12 @@ type scenario struct {
 		Title string `json:"title"`
 		Facts []fact `json:"facts"`
 	} `json:"learner"`
+	Phrases []phrase `json:"phrases"`
+	Words   []word   `json:"words"`
+	Opening struct {
+		Speaker string `json:"speaker"`
+		Line    string `json:"line"`
+	} `json:"opening"`
 	Partner struct {
 		Name        string   `json:"name"`
 		Title       string   `json:"title"`
@@ -111,12 +122,6 @@ type scenario struct {
 		Constraints []string `json:"constraints"`
 		HiddenFacts []fact   `json:"hidden_facts"`
 	} `json:"partner"`
-	Phrases []phrase `json:"phrases"`
-	Words   []word   `json:"words"`
-	Opening struct {
-		Speaker string `json:"speaker"`
-		Line    string `json:"line"`
-	} `json:"opening"`
 }
 
 type objective struct {
@@ -172,7 +177,10 @@ func scenarioText(history []message) string {
 }
 
 // profile is for whom a scenario is written.
-type profile struct{ industry, role, partner, situation, level string }
+type profile struct {
+	industry, role, partner, situation, level string
+	avoid                                     []string // titles
+}
 
 func profileOf(d data) profile {
 	return profile{
@@ -181,6 +189,7 @@ func profileOf(d data) profile {
 		partner:   d.str("partner_type", "partner", "communication_partner"),
 		situation: d.str("situation", "unit"),
 		level:     d.str("level", "cefr"),
+		avoid:     texts(d.any("avoid_titles")),
 	}
 }
 
@@ -216,12 +225,13 @@ func writeScenario(p profile, seed uint64) scenario {
 	f, known := familyOf(l, p.situation, int(seed%uint64(len(l.families))))
 	name, day := pick(mix(seed+1), names), pick(mix(seed+2), days)
 	first, _, _ := strings.Cut(name, " ")
+	about := pick(mix(seed+5), ind.Topics)
 	me := clip(words(p.role), 50)
 	if me == "" {
 		me = "team member"
 	}
 	fill := strings.NewReplacer(
-		"{Topic}", capital(ind.Topic), "{topic}", ind.Topic, "{problem}", ind.Problem, "{cause}", ind.Cause,
+		"{Topic}", capital(about.Topic), "{topic}", about.Topic, "{problem}", about.Problem, "{cause}", about.Cause,
 		"{name}", first, "{who}", who.Who, "{Who}", capital(who.Who), "{me}", article(me), "{day}", day[0], "{day2}", day[1],
 	).Replace
 	low := lowLevel(p.level)
@@ -230,6 +240,7 @@ func writeScenario(p profile, seed uint64) scenario {
 	if t := capital(words(p.situation)); !known && utf8.RuneCountInString(t) >= 8 {
 		s.Title = clip(t, 60)
 	}
+	s.Title = untold(s.Title, p.avoid, first, day[0])
 	s.Summary, s.Brief = fill(f.Summary), fill(f.BriefHigh)
 	if low {
 		s.Brief = fill(f.BriefLow)
@@ -275,6 +286,20 @@ func writeScenario(p profile, seed uint64) scenario {
 		s.Opening.Line = fill(f.OpenLow)
 	}
 	return s
+}
+
+// untold varies a title that the learner has had already.
+func untold(title string, avoid []string, name, day string) string {
+	for _, t := range [...]string{title, title + " with " + name, title + ", " + day, name + ": " + title} {
+		had := utf8.RuneCountInString(t) > 60
+		for _, a := range avoid {
+			had = had || strings.EqualFold(a, t)
+		}
+		if !had {
+			return t
+		}
+	}
+	return title
 }
 
 func lowLevel(level string) bool {
