@@ -1,5 +1,5 @@
+# shellcheck shell=sh disable=SC2034,SC2164 # the callers use what is set, and have "set -eu"
 # Sourced by the other scripts: where things are, and a way to speak.
-# POSIX sh; the caller has "set -eu".
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 cd "$root"

@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2154 # lib.sh sets tools
 # Sourced: node_find sets $node to a Node that can run the client tests. The
 # pinned one comes as a package from the npm registry, so that everybody tests
 # with the same.
@@ -10,17 +11,20 @@ node_find() {
 	if [ ! -x "$pinned" ]; then
 		have npm || apt_install "npm brings the pinned Node for the client tests" npm
 		say "installing Node $node_version into .tools (the client tests are pinned to it)"
-		npm install --prefix "$tools/node-$node_version" --no-audit --no-fund --no-save --loglevel=error "node@$node_version" </dev/null >&2 || true
+		# The machine may trust a certificate that Node does not bring along.
+		cas=/etc/ssl/certs/ca-certificates.crt
+		[ -n "${NODE_EXTRA_CA_CERTS:-}" ] || [ ! -r "$cas" ] || export NODE_EXTRA_CA_CERTS="$cas"
+		npm install --prefix "$tools/node-$node_version" --no-audit --no-fund --no-save --loglevel=error --fetch-retries=1 "node@$node_version" </dev/null >&2 || true
 	fi
 	if "$pinned" --version >/dev/null 2>&1; then
 		node=$pinned
 		return
 	fi
 	# Without the registry any recent Node is better than no test.
-	if have node && [ "$(node -p 'Number(process.versions.node.split(".")[0]) >= 22')" = true ]; then
+	if have node && [ "$(node -p 'Number(process.versions.node.split(".")[0]) >= 20')" = true ]; then
 		node=$(command -v node)
 		say "Node $node_version cannot be had; using $("$node" --version) at $node"
 		return
 	fi
-	die "Node $node_version cannot be installed, and there is no Node 22 or later here"
+	die "Node $node_version cannot be installed, and there is no Node 20 or later here"
 }

@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2034 # the caller uses pg_url
 # Sourced: pg_start starts a private Postgres cluster on a free port and sets
 # pg_url; pg_stop ends it and removes its data. The cluster keeps nothing
 # (fsync off): the tests kill our processes, not the database's machine.

@@ -8,11 +8,15 @@
 # TESTFLAGS adds flags for go test, MIN_COVERAGE sets the least coverage in per
 # cent (80).
 set -eu
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname -- "$0")/lib.sh"
+# shellcheck source-path=SCRIPTDIR source=postgres.sh
 . "$root/scripts/postgres.sh"
+# shellcheck source-path=SCRIPTDIR source=node.sh
 . "$root/scripts/node.sh"
 
 work=$(mktemp -d)
+# shellcheck disable=SC2317 # the trap calls it
 cleanup() {
 	code=$?
 	trap - EXIT INT TERM HUP
