@@ -50,9 +50,9 @@ func (c *clocks) fire() {
 	c.mu.Unlock()
 	switch w {
 	case clockFirst:
-		c.cancel(broken(fault.UpstreamTimeout, "first_content", true))
+		c.cancel(broken(fault.UpstreamTimeout, "first_content", false))
 	case clockIdle:
-		c.cancel(broken(fault.UpstreamTimeout, "stalled", true))
+		c.cancel(broken(fault.UpstreamTimeout, "stalled", false))
 	case clockTail:
 		c.cancel(errTail)
 	}
