@@ -58,12 +58,19 @@ func (c *call) fail(code int, format string, args ...any) int {
 	return code
 }
 
-// config loads the configuration; what is wrong goes to stderr.
+// config loads the configuration; what is wrong and what looks wrong goes to
+// stderr.
 func (c *call) config() (*configs.Config, bool) {
-	cfg, err := configs.Load(configs.Input{Env: c.env, Flags: c.flags})
+	cfg, ok := c.load()
 	for _, w := range cfg.Warnings() {
 		_, _ = fmt.Fprintln(c.stderr, "warning:", w)
 	}
+	return cfg, ok
+}
+
+// load is config for serve, which has a log for warnings.
+func (c *call) load() (*configs.Config, bool) {
+	cfg, err := configs.Load(configs.Input{Env: c.env, Flags: c.flags})
 	if err != nil {
 		c.fail(exitUsage, "%v", err)
 		return cfg, false

@@ -19,7 +19,7 @@ func commands() *command {
 				name: "serve", short: "run the server (also the default)", settings: true,
 				long: "Serves the page, the API, WebSocket and SSE on one address, and the operators' listener on\nanother. SIGTERM or Ctrl-C hands over what runs and ends; a second one ends at once.",
 				setup: plain(func(ctx context.Context, c *call) int {
-					cfg, ok := c.config()
+					cfg, ok := c.load()
 					if !ok {
 						return exitUsage
 					}

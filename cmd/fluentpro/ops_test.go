@@ -24,7 +24,7 @@ func operators(t *testing.T) (addr string, asked chan url.URL) {
 			_, _ = w.Write([]byte(`{"conversations":[
 				{"id":"c1","state":"generating","owner":{"node":"n1","alive":true},"viewers":[{"id":"v1"}],"anomalies":[]},
 				{"id":"c2","state":"idle\u001b[31m","owner":null,"lag":3,"anomalies":[{"name":"owner_dead","next":"takeover"}]}
-			],"next":"abc","sources":{"redis":"timeout"}}`))
+			],"next":"abc","sources":{"redis":"timeout","sql":"ok"},"nodes":[{"id":"n1","age_s":2.9130000000000003},{"id":"n2"}]}`))
 		case statePath + "/c1":
 			_, _ = w.Write([]byte(`{"id":"c1","lock":{"held":true,"age_ms":12},"viewers":[{"cursor":"1.a.5","lag":2}],"anomalies":["x","y"]}`))
 		case statePath + "/html":
@@ -71,8 +71,8 @@ func TestOpsStateList(t *testing.T) {
 	if stdout != want {
 		t.Errorf("got\n%swant\n%s", stdout, want)
 	}
-	if !strings.Contains(stderr, "next: abc") || !strings.Contains(stderr, "sources.redis: timeout") {
-		t.Errorf("notes are lost: %s", stderr)
+	if want := "next: abc\nsources: redis=timeout sql=ok\nnodes: id=n1 age_s=2.913\nnodes: id=n2\n"; stderr != want {
+		t.Errorf("notes: got\n%swant\n%s", stderr, want)
 	}
 	_, stdout, _ = cli(t, env, "ops state list --no-headers")
 	if strings.Contains(stdout, "STATE") || strings.Contains(stdout, "\x1b") {

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"unicode"
@@ -102,9 +104,23 @@ func (d doc) notes(w io.Writer) {
 			seen = true // the rows
 			continue
 		}
-		for _, kv := range flatten(m.name, m.value, 3) {
-			if kv[1] != "" && kv[1] != "-" {
-				_, _ = fmt.Fprintf(w, "%s: %s\n", kv[0], kv[1])
+		items, isList := m.value.([]any)
+		if !isList {
+			items = []any{m.value}
+		}
+		for _, item := range items { // a line each
+			var line []string
+			for _, kv := range flatten(m.name, item, 3) {
+				switch name, inner := strings.CutPrefix(kv[0], m.name+"."); {
+				case kv[1] == "":
+				case inner:
+					line = append(line, name+"="+kv[1])
+				default:
+					line = append(line, kv[1])
+				}
+			}
+			if len(line) > 0 {
+				_, _ = fmt.Fprintf(w, "%s: %s\n", m.name, strings.Join(line, " "))
 			}
 		}
 	}
@@ -197,6 +213,8 @@ func flatten(name string, v any, depth int) [][2]string {
 			return [][2]string{{name, "yes"}}
 		}
 		return [][2]string{{name, "no"}}
+	case json.Number:
+		return [][2]string{{name, rounded(v)}}
 	default:
 		return [][2]string{{name, printable(fmt.Sprint(v))}}
 	}
@@ -227,6 +245,16 @@ func flattenList(name string, list []any, depth int) [][2]string {
 		return out
 	}
 	return [][2]string{{name, strings.Join(words, ",")}}
+}
+
+// rounded spares people the digits of binary fractions.
+func rounded(n json.Number) string {
+	if _, frac, ok := strings.Cut(n.String(), "."); ok && len(frac) > 3 {
+		if f, err := n.Float64(); err == nil {
+			return strconv.FormatFloat(math.Round(f*1000)/1000, 'f', -1, 64)
+		}
+	}
+	return printable(n.String())
 }
 
 // printable keeps control characters of others from a terminal.
