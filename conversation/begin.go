@@ -17,6 +17,8 @@ type beginning struct {
 	base int64
 	// bump leaves the log that is there: it lost something, or cannot be told.
 	bump bool
+	// once leaves repeats to the caller.
+	once bool
 }
 
 // begin opens the run in the log that SQL names, making a new one where
@@ -28,11 +30,13 @@ func (r *Runner) begin(ctx context.Context, claim *Claim, want beginning) (Began
 		limit = r.cfg.WaitLog
 	}
 	wait := 20 * time.Millisecond
-	for begun := time.Now(); ; {
+	begun := time.Now()
+	for tries := 0; ; tries++ {
 		b, err := r.beginOnce(ctx, claim, &want)
 		switch {
 		case err == nil:
 			return r.alignCheckpoint(ctx, claim, b)
+		case tries > 20: // logs vanish faster than they can be made
 		case errors.Is(err, ErrLogMissing), errors.Is(err, ErrLogEpoch):
 			want.bump = true
 			continue
@@ -46,7 +50,10 @@ func (r *Runner) begin(ctx context.Context, claim *Claim, want beginning) (Began
 			return b, ErrFenced
 		case ctx.Err() != nil:
 			return b, context.Cause(ctx)
-		case time.Since(begun) > limit:
+		case want.once:
+			return b, err
+		}
+		if time.Since(begun) > limit {
 			return b, err
 		}
 		if err := sleep(ctx, wait/2+rand.N(wait)); err != nil {
@@ -59,6 +66,10 @@ func (r *Runner) begin(ctx context.Context, claim *Claim, want beginning) (Began
 func (r *Runner) beginOnce(ctx context.Context, claim *Claim, want *beginning) (Began, error) {
 	id := claim.Run.Conversation
 	if claim.Log.Zero() || want.bump {
+		// A name costs an SQL commit: ask first whether Redis is there at all.
+		if _, err := r.log.Active(ctx, id); errors.Is(err, ErrLogDown) {
+			return Began{}, err
+		}
 		ep, err := r.keeper.make(ctx, id, claim.Log.Counter, claim.Fence)
 		if errors.Is(err, ErrLogRenamed) || errors.Is(err, ErrLogExists) {
 			return Began{}, r.relearn(ctx, claim)

@@ -246,7 +246,7 @@ func (p *pen) rebuild(ctx context.Context) error {
 				return err
 			}
 		}
-		b, err := p.r.begin(ctx, &p.claim, beginning{how: BeginRebuild, text: whole, base: p.base, bump: true})
+		b, err := p.r.begin(ctx, &p.claim, beginning{how: BeginRebuild, text: whole, base: p.base, bump: true, once: true})
 		switch {
 		case err == nil:
 			p.ep, p.sent, p.sentUnits, p.detached = b.Epoch, len(whole), b.Len, false

@@ -19,7 +19,11 @@ import (
 	"github.com/fluentpro/fluentpro/internal/sqldb"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+type silent struct{}
+
+func (silent) Printf(context.Context, string, ...any) {}
+
+func TestMain(m *testing.M) { redis.SetLogger(silent{}); goleak.VerifyTestMain(m) }
 
 // model is a Model whose every piece the test releases: the answer to a
 // prompt is "w0 w1 w2 …", and it goes on exactly after Kept.
@@ -118,6 +122,7 @@ type node struct {
 	bell    *redislog.Bell
 
 	loops, stopAll func()
+	dead           func() // stops beating and claiming; runs stay as they are
 }
 
 type rigOptions struct {
@@ -140,7 +145,7 @@ func newNode(t *testing.T, db *sqldb.DB, addr string, m conversation.Model, o ri
 	if testing.Verbose() {
 		lg = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	rdb := redis.NewClient(&redis.Options{Addr: addr, ContextTimeoutEnabled: true, MaxRetries: -1, ReadTimeout: 300 * time.Millisecond, DialTimeout: 300 * time.Millisecond})
+	rdb := redis.NewClient(&redis.Options{Addr: addr, ContextTimeoutEnabled: true, MaxRetries: -1, ReadTimeout: 300 * time.Millisecond, DialTimeout: 300 * time.Millisecond, DialerRetries: 1})
 	n := &node{store: sqlstore.New(db)}
 	n.log = redislog.New(rdb, n.store, redislog.Options{Mode: o.mode})
 	n.locks = redislog.NewLocks(rdb, 300*time.Millisecond)
@@ -159,11 +164,16 @@ func newNode(t *testing.T, db *sqldb.DB, addr string, m conversation.Model, o ri
 	n.claimer = conversation.NewClaimer(n.store, n.runner, n.members, n.locks, time.Second, 50*time.Millisecond, metrics, lg)
 	n.engine = conversation.NewEngine(n.store, n.log, n.keeper, n.runner, n.claimer, metrics, conversation.Limits{})
 	ctx, cancel := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
-	for _, run := range []func(context.Context) error{n.members.Run, n.runner.Run, n.claimer.Run, n.bell.Run} {
+	life, die := context.WithCancel(ctx)
+	var wg, lifeWG sync.WaitGroup
+	for _, run := range []func(context.Context) error{n.members.Run, n.claimer.Run} {
+		lifeWG.Go(func() { _ = run(life) })
+	}
+	for _, run := range []func(context.Context) error{n.runner.Run, n.bell.Run} {
 		wg.Go(func() { _ = run(ctx) })
 	}
-	n.loops = sync.OnceFunc(func() { cancel(); wg.Wait() })
+	n.dead = func() { die(); lifeWG.Wait() }
+	n.loops = sync.OnceFunc(func() { n.dead(); cancel(); wg.Wait() })
 	n.stopAll = sync.OnceFunc(func() { n.loops(); _ = rdb.Close() })
 	t.Cleanup(n.stopAll)
 	return n
