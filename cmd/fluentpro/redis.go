@@ -73,14 +73,14 @@ func newRedis(url string) (redis.UniversalClient, error) {
 		if err != nil {
 			return nil, errRedisURL
 		}
-		o.ContextTimeoutEnabled, o.MaxRetries, o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolSize = true, -1, dial, io, io, pool
+		o.ContextTimeoutEnabled, o.MaxRetries, o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolSize, o.DialerRetries = true, -1, dial, io, io, pool, 1
 		return redis.NewFailoverClient(o), nil
 	case strings.Contains(url, "addr="):
 		o, err := redis.ParseClusterURL(url)
 		if err != nil {
 			return nil, errRedisURL
 		}
-		o.ContextTimeoutEnabled, o.MaxRetries, o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolSize = true, -1, dial, io, io, pool
+		o.ContextTimeoutEnabled, o.MaxRetries, o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolSize, o.DialerRetries = true, -1, dial, io, io, pool, 1
 		o.MaintNotificationsConfig = off()
 		return redis.NewClusterClient(o), nil
 	}
@@ -88,7 +88,7 @@ func newRedis(url string) (redis.UniversalClient, error) {
 	if err != nil {
 		return nil, errRedisURL // the library's text quotes the password
 	}
-	o.ContextTimeoutEnabled, o.MaxRetries, o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolSize = true, -1, dial, io, io, pool
+	o.ContextTimeoutEnabled, o.MaxRetries, o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolSize, o.DialerRetries = true, -1, dial, io, io, pool, 1
 	o.MaintNotificationsConfig = off()
 	return redis.NewClient(o), nil
 }
