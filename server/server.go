@@ -56,6 +56,9 @@ type Deps struct {
 	// Static serves the page: everything outside /api.
 	Static http.Handler
 
+	// Info is what a visitor may know about this server.
+	Info Info
+
 	// Checks are what /readyz asks.
 	Checks []Check
 	// Metrics counts requests.

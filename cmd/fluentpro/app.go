@@ -195,7 +195,7 @@ func (a *App) wireFront(ctx context.Context) error {
 		Logger: a.log, Version: buildinfo.Read().Version, Origins: origins,
 		Authenticator: verifier{auth}, Authentication: auth, Onboarding: a.front.onboarding, Practice: a.front.practice, Conversations: a.engine,
 		WebSocket: a.sessions.ServeWS, Events: a.sessions.ServeSSE, Log: a.sessions.ServeLog,
-		Static: web.Handler(), Checks: checks, Metrics: httpMetrics,
+		Static: web.Handler(), Info: a.info(), Checks: checks, Metrics: httpMetrics,
 	})
 	if err != nil {
 		return err

@@ -7,8 +7,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/fluentpro/fluentpro/configs"
 	"github.com/fluentpro/fluentpro/conversation/openai"
 	"github.com/fluentpro/fluentpro/conversation/redislog"
+	"github.com/fluentpro/fluentpro/internal/buildinfo"
 	"github.com/fluentpro/fluentpro/server"
 	"github.com/fluentpro/fluentpro/sessions"
 )
@@ -82,4 +84,20 @@ func (a *App) drainTimes() sessions.Times {
 		return sessions.Times{DrainSpread: time.Millisecond, DrainGrace: 200 * time.Millisecond}
 	}
 	return sessions.Times{DrainSpread: a.cfg.Drain / 2, DrainGrace: 3 * time.Second}
+}
+
+// info is what the page may tell about this server.
+func (a *App) info() server.Info {
+	i := server.Info{Version: buildinfo.Read().Version, Profile: a.cfg.Profile, Embedded: []string{}, Notes: []string{}}
+	if a.cfg.EmbeddedDatabase() {
+		i.Embedded = append(i.Embedded, configs.PartDatabase)
+	}
+	if a.cfg.EmbeddedRedis() {
+		i.Embedded = append(i.Embedded, configs.PartRedis)
+	}
+	if a.cfg.EmbeddedUpstream() {
+		i.Embedded = append(i.Embedded, configs.PartUpstream)
+		i.Notes = append(i.Notes, "Your partner plays from a script: no AI model is connected to this server.")
+	}
+	return i
 }
