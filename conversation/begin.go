@@ -3,7 +3,6 @@ package conversation
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"time"
 )
@@ -40,6 +39,8 @@ func (r *Runner) begin(ctx context.Context, claim *Claim, want beginning) (Began
 		case errors.Is(err, ErrLogMissing), errors.Is(err, ErrLogEpoch):
 			want.bump = true
 			continue
+		case errors.Is(err, errRelearned):
+			continue
 		case errors.Is(err, ErrLogUnknownRun):
 			want.how = BeginRestart
 			if claim.TextLen > 0 {
@@ -72,7 +73,7 @@ func (r *Runner) beginOnce(ctx context.Context, claim *Claim, want *beginning) (
 		}
 		ep, err := r.keeper.make(ctx, id, claim.Log.Counter, claim.Fence)
 		if errors.Is(err, ErrLogRenamed) || errors.Is(err, ErrLogExists) {
-			return Began{}, r.relearn(ctx, claim)
+			return Began{}, r.relearn(ctx, claim, want)
 		}
 		if err != nil {
 			return Began{}, err
@@ -94,10 +95,13 @@ func (r *Runner) beginOnce(ctx context.Context, claim *Claim, want *beginning) (
 		Text: want.text, Base: want.base, Reason: want.reason})
 }
 
-// relearn reads the log's name after somebody else changed it. A fence that is
-// not ours any more ends the attempt; a name of our own (a repeat after an
-// unknown outcome) is met by bumping from there.
-func (r *Runner) relearn(ctx context.Context, claim *Claim) error {
+// errRelearned says that the log has another name than was believed.
+var errRelearned = errors.New("log was named anew")
+
+// relearn reads the log's name after somebody else changed it: a reader that
+// made a log before this claim, or this writer's own repeat after an unknown
+// outcome. A fence that is not ours any more ends the attempt.
+func (r *Runner) relearn(ctx context.Context, claim *Claim, want *beginning) error {
 	rec, err := r.store.Load(ctx, claim.Run.Conversation)
 	if err != nil {
 		return err
@@ -105,8 +109,8 @@ func (r *Runner) relearn(ctx context.Context, claim *Claim) error {
 	if rec.Fence != claim.Fence {
 		return ErrFenced
 	}
-	claim.Log = rec.Log
-	return fmt.Errorf("%w: its name was changed", ErrLogMissing)
+	claim.Log, want.bump = rec.Log, rec.Log.Zero()
+	return errRelearned
 }
 
 // alignCheckpoint makes the checkpoint say what the log says, so that later
