@@ -29,6 +29,9 @@ type incarnation struct {
 type incarnations struct {
 	rdb  redis.UniversalClient
 	mode string // 'r' replication id, 'm' marker key
+	// cluster has an incarnation per primary, so one marker per shard; one
+	// Redis has one for all.
+	cluster bool
 	reg  Registry
 
 	mu      sync.Mutex // guards the maps
@@ -47,7 +50,7 @@ func (in *incarnations) of(ctx context.Context, s int) (incarnation, error) {
 	if ok {
 		return i, nil
 	}
-	id, err := identityScript.Run(ctx, in.rdb, []string{markKey(s)}, in.mode, rand.Text()).Text()
+	id, err := identityScript.Run(ctx, in.rdb, []string{in.mark(s)}, in.mode, rand.Text()).Text()
 	if err != nil {
 		return incarnation{}, err
 	}
@@ -68,6 +71,14 @@ func (in *incarnations) of(ctx context.Context, s int) (incarnation, error) {
 	in.known[id] = n
 	in.byShard[s] = i
 	return i, nil
+}
+
+// mark is the shard's marker key.
+func (in *incarnations) mark(s int) string {
+	if !in.cluster {
+		s = 0
+	}
+	return markKey(s)
 }
 
 // forget drops what was known of a shard after a script answered INC.

@@ -15,7 +15,8 @@ import (
 //	cv:{s}:<inc>:<id>:p  string  open text                TTL 24 h, scripts
 //	cv:{s}:<inc>:<id>:t  list    finished turns as JSON   TTL 24 h, scripts
 //	cv:{s}:<inc>:<id>:h  string  header as JSON           TTL 24 h, scripts
-//	cv:{s}:mark          string  marker of an incarnation no TTL, identity.lua
+//	cv:{s}:mark          string  marker of an incarnation no TTL, identity.lua;
+//	                             on a cluster one per shard, else just {0}
 //	cv:{s}:<id>:lk       string  the redislock            TTL = lease
 //	cv:{s}:<id>          channel the bell
 const shards = 256
@@ -40,9 +41,9 @@ func shardTag(s int) string { return "cv:{" + strconv.Itoa(s) + "}:" }
 
 func markKey(s int) string { return shardTag(s) + "mark" }
 
-func logKeys(s int, inc int64, id conversation.ID) []string {
+func logKeys(s int, inc int64, id conversation.ID, mark string) []string {
 	p := shardTag(s) + strconv.FormatInt(inc, 10) + ":" + string(id)
-	return []string{p + ":m", p + ":l", p + ":p", p + ":t", p + ":h", markKey(s)}
+	return []string{p + ":m", p + ":l", p + ":p", p + ":t", p + ":h", mark}
 }
 
 // LockKey is the conversation's redislock key.

@@ -83,8 +83,9 @@ func New(rdb redis.UniversalClient, reg Registry, opts Options) *Log {
 	if opts.Timeout <= 0 {
 		opts.Timeout = 300 * time.Millisecond
 	}
+	_, cluster := rdb.(*redis.ClusterClient)
 	return &Log{rdb: rdb, opts: opts, inc: &incarnations{
-		rdb: rdb, mode: opts.Mode, reg: reg, byShard: map[int]incarnation{}, known: map[string]int64{},
+		rdb: rdb, mode: opts.Mode, cluster: cluster, reg: reg, byShard: map[int]incarnation{}, known: map[string]int64{},
 	}}
 }
 
@@ -110,7 +111,7 @@ func (l *Log) run(ctx context.Context, sc *redis.Script, id conversation.ID, arg
 		argv := make([]any, 0, 5+len(args))
 		argv = append(argv, l.opts.Mode, in.identity, Channel(id), tag(id), l.opts.MaxEntries)
 		argv = append(argv, args...)
-		res, err := sc.Run(ctx, l.rdb, logKeys(s, in.inc, id), argv...).StringSlice()
+		res, err := sc.Run(ctx, l.rdb, logKeys(s, in.inc, id, l.inc.mark(s)), argv...).StringSlice()
 		if err != nil {
 			return nil, down(err)
 		}
