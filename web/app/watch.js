@@ -3,6 +3,8 @@
 import { useEffect, useState } from '../vendor/preact-hooks.js';
 import { client } from './session.js';
 
+const HIDDEN_MS = 250;
+
 /**
  * @param {string} id
  */
@@ -10,18 +12,33 @@ export function useConversation(id) {
   const conversation = client.conversation(id);
   const [state, setState] = useState(conversation.state);
   useEffect(() => {
-    let frame = 0;
+    let cancel = /** @type {(() => void) | null} */ (null);
     const draw = () => {
-      frame = 0;
+      cancel = null;
       setState(conversation.state);
     };
     const off = conversation.subscribe(() => {
-      // A hidden page gets no frames and needs none.
-      if (frame === 0) frame = requestAnimationFrame(draw);
+      if (cancel) return;
+      if (document.hidden) {
+        // A hidden page gets no frames, but those who listen still want to know.
+        const t = setTimeout(draw, HIDDEN_MS);
+        cancel = () => clearTimeout(t);
+      } else {
+        const f = requestAnimationFrame(draw);
+        cancel = () => cancelAnimationFrame(f);
+      }
     });
+    // A frame asked for before the page was hidden would not come until it is
+    // seen again.
+    const turned = () => {
+      cancel?.();
+      draw();
+    };
+    document.addEventListener('visibilitychange', turned);
     return () => {
       off();
-      if (frame !== 0) cancelAnimationFrame(frame);
+      document.removeEventListener('visibilitychange', turned);
+      cancel?.();
     };
   }, [conversation]);
   return { conversation, state };

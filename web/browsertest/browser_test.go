@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/input"
 	cdplog "github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
@@ -237,6 +238,18 @@ func (b *browser) lifecycle(state page.SetWebLifecycleStateState) {
 	if _, err := chromedp.Call(ctx, page.SetWebLifecycleState, page.SetWebLifecycleStateParams{State: state}); err != nil {
 		b.t.Fatalf("%s: %v", state, err)
 	}
+}
+
+// show brings the page to the front; waking it up leaves it in the background.
+func (b *browser) show() {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, stepTime)
+	defer cancel()
+	_, err := chromedp.Call(ctx, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true})
+	if err != nil {
+		b.t.Fatalf("bring to front: %v", err)
+	}
+	b.until("visible", `document.visibilityState === 'visible'`)
 }
 
 // shots saves a picture where the environment asks for pictures.

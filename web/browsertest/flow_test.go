@@ -289,6 +289,8 @@ func TestFrozen(t *testing.T) {
 	complete(t, m, tokens)
 	b.lifecycle(page.SetWebLifecycleStateStateActive)
 	b.online()
+	b.replied(turns + 1) // awake, but still in the background
+	b.show()
 	b.replied(turns + 1)
 	checkReply(t, b.last())
 	b.fill("composer", "ght.")
