@@ -30,11 +30,23 @@ func (r *Runner) begin(ctx context.Context, claim *Claim, want beginning) (Began
 	}
 	wait := 20 * time.Millisecond
 	begun := time.Now()
+	stored := !r.cfg.Checkpoint
 	for tries := 0; ; tries++ {
+		if want.how == BeginRebuild && !stored {
+			// A rebuild shows its whole text at once: SQL has it before.
+			if err := r.checkpoint(ctx, claim, want.text, UTF16Len(want.text), want.base); err != nil {
+				return Began{}, err
+			}
+			stored = true
+		}
 		b, err := r.beginOnce(ctx, claim, &want)
 		switch {
 		case err == nil:
-			return r.alignCheckpoint(ctx, claim, b)
+			if !stored && claim.Run.Attempt > 1 {
+				// Pieces to come must fit what the log says.
+				err = r.checkpoint(ctx, claim, b.Text, b.Len, b.Base)
+			}
+			return b, err
 		case tries > 20: // logs vanish faster than they can be made
 		case errors.Is(err, ErrLogMissing), errors.Is(err, ErrLogEpoch):
 			want.bump = true
@@ -113,12 +125,7 @@ func (r *Runner) relearn(ctx context.Context, claim *Claim, want *beginning) err
 	return errRelearned
 }
 
-// alignCheckpoint makes the checkpoint say what the log says, so that later
-// pieces fit.
-func (r *Runner) alignCheckpoint(ctx context.Context, claim *Claim, b Began) (Began, error) {
-	if !r.cfg.Checkpoint || claim.Text == b.Text && claim.Base == b.Base {
-		return b, nil
-	}
-	return b, r.checkpoints.save(ctx, Checkpoint{ID: claim.Run.Conversation, Run: claim.Run.No, Fence: claim.Fence,
-		Base: b.Base, Len: b.Len, Text: b.Text})
+// checkpoint replaces the run's text in SQL.
+func (r *Runner) checkpoint(ctx context.Context, claim *Claim, text string, units, base int64) error {
+	return r.checkpoints.save(ctx, Checkpoint{ID: claim.Run.Conversation, Run: claim.Run.No, Fence: claim.Fence, Base: base, Len: units, Text: text})
 }

@@ -240,12 +240,6 @@ func (p *pen) rebuild(ctx context.Context) error {
 	wait := 20 * time.Millisecond
 	for {
 		_, whole := p.whole()
-		if p.r.cfg.Checkpoint {
-			// The log about to be made shows all of it.
-			if err := p.checkpointWhole(ctx, whole); err != nil {
-				return err
-			}
-		}
 		b, err := p.r.begin(ctx, &p.claim, beginning{how: BeginRebuild, text: whole, base: p.base, bump: true, once: true})
 		switch {
 		case err == nil:
@@ -286,11 +280,6 @@ func (p *pen) checkpoint(ctx context.Context, batch string, units int64) error {
 	}
 	return p.r.checkpoints.save(ctx, Checkpoint{ID: p.claim.Run.Conversation, Run: p.claim.Run.No, Fence: p.claim.Fence,
 		Base: p.base, At: p.sentUnits, Len: units, Text: batch})
-}
-
-func (p *pen) checkpointWhole(ctx context.Context, whole string) error {
-	return p.r.checkpoints.save(ctx, Checkpoint{ID: p.claim.Run.Conversation, Run: p.claim.Run.No, Fence: p.claim.Fence,
-		Base: p.base, Len: UTF16Len(whole), Text: whole})
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

@@ -209,6 +209,8 @@ func (r *Runner) work(ctx context.Context, a *activeRun, reason string) {
 			lg.Info("attempt ends; the run goes on", "reason", again.reason, "err", again.err)
 			next, cerr := r.again(ctx, a, claim)
 			if cerr == nil {
+				// This process still has the text, also if Redis has lost it by now.
+				next.Text, next.TextLen, next.Base = claim.Text, claim.TextLen, claim.Base
 				claim, reason, how = next, again.reason, again.how
 				continue
 			}
@@ -334,8 +336,7 @@ func (r *Runner) outcome(ctx, gctx context.Context, claim *Claim, p *pen, st Sta
 		cause = p.err
 	}
 	p.mu.Unlock()
-	claim.Log, claim.TextLen, claim.Base = p.claim.Log, p.sentUnits, p.base
-	claim.Text = text
+	claim.Log, claim.Text, claim.TextLen, claim.Base = p.claim.Log, text, UTF16Len(text), p.base
 	switch {
 	case errors.Is(cause, ErrFenced):
 		return ErrFenced
@@ -395,6 +396,9 @@ func (r *Runner) fail(ctx context.Context, claim *Claim, b Began, text string, e
 		return context.Cause(ctx)
 	}
 	f := fault.Of(err)
+	if own := (*fault.Error)(nil); !errors.As(err, &own) {
+		f = fault.Wrap(err, fault.StorageUnavailable, "Storage does not answer.") // not the model's doing
+	}
 	switch f.Code {
 	case fault.UpstreamUnavailable, fault.UpstreamTimeout, fault.UpstreamTruncated, fault.StorageUnavailable:
 		if claim.Tries < r.cfg.MaxTries {
