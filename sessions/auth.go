@@ -142,7 +142,7 @@ func normalOrigin(s string) (string, bool) {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil ||
 		u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.Opaque != "" || strings.HasSuffix(u.Hostname(), ".") ||
-		strings.ContainsAny(s, "?#") {
+		strings.ContainsAny(s, "?#*") {
 		return "", false
 	}
 	return u.Scheme + "://" + hostPort(u.Scheme, u.Host), true

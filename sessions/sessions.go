@@ -46,7 +46,7 @@ type Authenticator interface {
 // fault errors, a conversation of somebody else reads as not found.
 type Commander interface {
 	Send(ctx context.Context, in conversation.SendInput) (conversation.Accepted, error)
-	Cancel(ctx context.Context, id conversation.ID, learner conversation.LearnerID, run int64) (conversation.Stopped, error)
+	Cancel(ctx context.Context, learner conversation.LearnerID, id conversation.ID, run int64) (conversation.Stopped, error)
 }
 
 // Session is one device's visit.

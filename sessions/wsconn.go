@@ -296,10 +296,16 @@ func (c *wsConn) who() Identity {
 // viewers implements member.
 func (c *wsConn) viewers() []Viewer {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	out := make([]Viewer, 0, len(c.subs))
+	subs := make([]*sub, 0, len(c.subs))
 	for _, s := range c.subs {
-		out = append(out, s.att.view())
+		subs = append(subs, s)
+	}
+	c.mu.Unlock()
+	out := make([]Viewer, 0, len(subs))
+	for _, s := range subs {
+		v := s.att.view()
+		v.Lag = s.feed.Lag() // how far behind now, not when it last took something
+		out = append(out, v)
 	}
 	slices.SortFunc(out, func(a, b Viewer) int { return strings.Compare(string(a.Conversation), string(b.Conversation)) })
 	return out

@@ -87,21 +87,18 @@ func (c *wsConn) hello(f clientFrame) error {
 		c.refuse(err)
 		return nil
 	}
-	sess, resumed, err := c.session(f)
-	if err != nil {
-		c.m.rep.note(err) // a new session does as well
-	}
+	sess, resumed := c.session(f)
 	frame, err := c.welcomeFrame(sess.ID, resumed)
 	if err != nil {
 		return err
 	}
 	c.helloed = true
-	c.visit = &visit{rep: c.m.rep, s: sess}
+	c.visit = &visit{rep: c.m.rep, s: sess, saved: time.Now()}
 	c.mu.Lock()
 	c.greeted = true
 	c.mu.Unlock()
 	c.queue(frame)
-	c.visit.change(true, func(*Session) {})
+	c.visit.change(resumed, func(*Session) {})
 	c.restore(f, sess)
 	return nil
 }
@@ -138,28 +135,33 @@ func (c *wsConn) login(token string) error {
 	return nil
 }
 
-// session finds the one that the client names, or begins another.
-func (c *wsConn) session(f clientFrame) (Session, bool, error) {
-	user := c.who().learner()
-	var failed error
-	if c.m.cfg.Store != nil && validSession(f.Session) {
-		s, ok, err := c.m.cfg.Store.Get(c.ctx, f.Session, user)
+// session finds the one that the client names, or begins another. What a
+// welcome names is stored, unless the store does not answer; the visit goes on
+// without it then.
+func (c *wsConn) session(f clientFrame) (s Session, resumed bool) {
+	user, store := c.who().learner(), c.m.cfg.Store
+	if store != nil && validSession(f.Session) {
+		s, ok, err := store.Get(c.ctx, f.Session, user)
+		c.m.rep.note(err)
 		if err == nil && ok && s.User == user {
 			s.ID, s.Node, s.LastSeen = f.Session, c.m.cfg.Node, time.Now()
 			if f.Client != "" {
 				s.Client = f.Client
 			}
-			return s, true, nil
+			return s, true
 		}
-		failed = err
 	}
 	b := make([]byte, 32)
 	_, _ = rand.Read(b) // never fails
 	now := time.Now()
-	return Session{
+	s = Session{
 		ID: base64.RawURLEncoding.EncodeToString(b), User: user, Client: f.Client,
 		Node: c.m.cfg.Node, Created: now, LastSeen: now,
-	}, false, failed
+	}
+	if store != nil && !c.m.rep.failing.Load() {
+		c.m.rep.note(store.Save(c.ctx, s))
+	}
+	return s, false
 }
 
 // validSession reports the form of our own ids.
@@ -397,7 +399,7 @@ func (c *wsConn) cancelRun(ctx context.Context, f clientFrame) (any, error) {
 	if err := json.Unmarshal(f.Args, &a); err != nil || a.Run < 1 {
 		return nil, fault.New(fault.BadRequest, "args must hold run, a number from 1.")
 	}
-	return c.m.cfg.Commands.Cancel(ctx, id, c.who().learner(), a.Run)
+	return c.m.cfg.Commands.Cancel(ctx, c.who().learner(), id, a.Run)
 }
 
 // isTimeout reports that a deadline ended the work.
