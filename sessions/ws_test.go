@@ -452,6 +452,9 @@ func TestClientOverWS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := view.WaitCaughtUp(within(t)); err != nil {
+		t.Fatal(err)
+	}
 	talk.begin()
 	var want strings.Builder
 	for n := range 200 {

@@ -216,6 +216,14 @@ func (f *Fold) Snapshot(cur string, raw json.RawMessage) error {
 			f.settleRun(e, r)
 		}
 	}
+	// Runs that we never saw open are known by their turns.
+	for _, t := range f.Turns {
+		if f.Runs[t.Run] == nil && t.Run > 0 && t.Author == "partner" {
+			r := &Run{No: t.Run, StopAt: -1}
+			r.endAs(t)
+			f.Runs[t.Run] = r
+		}
+	}
 	f.last, f.epoch, f.cursor = seq, epoch, cur
 	return nil
 }
@@ -296,11 +304,7 @@ func (f *Fold) settleRun(e *Event, r *Run) {
 			r.Restarts++
 		}
 		r.Filled += max(0, utf16Len(t.Text)-r.len)
-		r.text, r.len = []byte(t.Text), utf16Len(t.Text)
-		r.Ended, r.Finish = "completed", t.Finish
-		if t.Finish == "stopped" || t.Finish == "failed" {
-			r.Ended = t.Finish
-		}
+		r.endAs(t)
 		return
 	}
 	newest := true
@@ -312,4 +316,13 @@ func (f *Fold) settleRun(e *Event, r *Run) {
 		return
 	}
 	r.ahead = r.len > 0
+}
+
+// endAs ends a run the way its turn tells.
+func (r *Run) endAs(t Turn) {
+	r.text, r.len = []byte(t.Text), utf16Len(t.Text)
+	r.Ended, r.Finish = "completed", t.Finish
+	if t.Finish == "stopped" || t.Finish == "failed" {
+		r.Ended = t.Finish
+	}
 }

@@ -342,6 +342,17 @@ func TestRebuiltLog(t *testing.T) {
 	}
 }
 
+// TestRunsKnownByTurns: who comes late still sees how a run ended.
+func TestRunsKnownByTurns(t *testing.T) {
+	t.Parallel()
+	f := NewFold()
+	snapshot(t, f, "1.abc.9", state([]Turn{turn1, {N: 2, ID: "m2", Author: "partner", Text: "abc", Run: 1, Finish: "stopped"}}, nil))
+	clean(t, f)
+	if r := f.Runs[1]; r == nil || r.Ended != "stopped" || r.Text() != "abc" || r.Len() != 3 {
+		t.Fatalf("got %+v", r)
+	}
+}
+
 // TestOpeningLine: a turn that no run wrote.
 func TestOpeningLine(t *testing.T) {
 	t.Parallel()
