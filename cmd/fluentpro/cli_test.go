@@ -226,13 +226,18 @@ func TestCompletion(t *testing.T) {
 		{[]string{"ops", "state", "list", "--no"}, "--no-color --no-headers"},
 		{[]string{"--lis"}, "--listen"},
 		{[]string{"completion", ""}, "bash fish zsh"},
-		{nil, "completion config healthcheck help migrate ops serve upstream version"},
+		{[]string{"__"}, ""},
 	} {
 		var out bytes.Buffer
 		run(t.Context(), append([]string{"__complete"}, tc.words...), nil, &out, &out)
 		if got := strings.Join(strings.Fields(out.String()), " "); got != tc.want {
 			t.Errorf("%q: got %q, want %q", tc.words, got, tc.want)
 		}
+	}
+	var all bytes.Buffer
+	run(t.Context(), []string{"__complete"}, nil, &all, &all)
+	if words := strings.Fields(all.String()); !slices.IsSorted(words) || !slices.Contains(words, "serve") || slices.Contains(words, "__complete") {
+		t.Errorf("nothing typed yet: %q", words)
 	}
 	// Every shell that is here reads its script.
 	for shell, args := range map[string][]string{"bash": {"-n"}, "zsh": {"-n"}, "fish": {"--no-execute"}} {
