@@ -23,7 +23,12 @@ import (
 	"github.com/fluentpro/fluentpro/internal/testenv"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		removeBinary()
+		os.Exit(code)
+	}))
+}
 
 // cli runs one command line; words are split at spaces.
 func cli(t *testing.T, env []string, line string) (code int, stdout, stderr string) {
