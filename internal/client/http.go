@@ -170,6 +170,11 @@ func Snapshot(ctx context.Context, o *Options, v *View) error {
 	if err := json.NewDecoder(res.Body).Decode(&s); err != nil {
 		return fmt.Errorf("read conversation: %w", err)
 	}
+	if s.Cur == "" {
+		// The live log is away: the server told what SQL has, which has no
+		// place in the log, so it cannot be gone on from.
+		return &Problem{Status: http.StatusServiceUnavailable, Code: "storage_unavailable", Detail: "the snapshot has no cursor", Retryable: true}
+	}
 	s.Type = "snapshot"
 	return v.control(s)
 }
