@@ -20,6 +20,9 @@
 //	               named "scenario" a whole practice scenario
 //	checkable-N    N tokens "<tag>.<index> ", tag from the last user message;
 //	               without -N the request's cap, else 50
+//	stamped-N      N tokens "<time>.<index> ", the time of sending in
+//	               microseconds since 1970 in 16 digits; a measure of delays,
+//	               and the one answer that is no function of its request
 //
 // The cap of a request counts tokens of the whole answer from its beginning;
 // checkable-N ignores it. A scenario is written by every base.

@@ -37,6 +37,8 @@ type exchange struct {
 	split bool
 	// between writes something before each token.
 	between func()
+	// stamp puts the time of sending into each token.
+	stamp bool
 }
 
 // chat answers POST /v1/chat/completions.
@@ -51,7 +53,7 @@ func (h *Handler) chat(w http.ResponseWriter, r *http.Request) {
 	rest, from, continued := after(full, partial)
 	x := &exchange{
 		w: w, r: r, rc: http.NewResponseController(w), q: q, h: h, text: rest, capped: capped,
-		first: h.o.FirstTokenDelay, delay: h.o.TokenDelay,
+		first: h.o.FirstTokenDelay, delay: h.o.TokenDelay, stamp: name.base == "stamped",
 	}
 	for _, m := range q.Messages {
 		x.prompt += (len(m.Content) + 3) / 4
@@ -181,7 +183,11 @@ func (x *exchange) tokens(n int) bool {
 			x.between()
 		}
 		k := tokenLen(x.text)
-		x.content(x.text[:k])
+		if t := x.text[:k]; x.stamp {
+			x.content(stampToken(t, time.Now()))
+		} else {
+			x.content(t)
+		}
 		x.text = x.text[k:]
 		x.sent++
 		if !x.noFlush {

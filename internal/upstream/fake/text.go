@@ -3,10 +3,12 @@ package fake
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"hash/fnv"
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -29,6 +31,8 @@ func answer(name modelName, q *chatRequest, history []message) (full string, cap
 			n = 50
 		}
 		return Checkable(tagOf(history), min(n, 1_000_000)), false
+	case name.base == "stamped":
+		return Checkable(noStamp, name.count), false
 	default:
 		full = partnerLine(history)
 	}
@@ -54,6 +58,19 @@ func Checkable(tag string, n int) string {
 		b.WriteByte(' ')
 	}
 	return b.String()
+}
+
+// noStamp stands where a stamped token gets its time: microseconds since 1970
+// in so many digits.
+const noStamp = "0000000000000000"
+
+// stampToken puts the time at into a token of a stamped answer.
+func stampToken(token string, at time.Time) string {
+	rest, ok := strings.CutPrefix(token, noStamp)
+	if !ok {
+		return token
+	}
+	return fmt.Sprintf("%0*d", len(noStamp), at.UnixMicro()) + rest
 }
 
 // ownTag lets a test choose its tag however a prompt wraps the message.

@@ -180,6 +180,8 @@ func parseModel(name, def string) modelName {
 			m.base = part
 		case strings.HasPrefix(part, "checkable-"):
 			m.base, m.count = "checkable", min(atoi(part[len("checkable-"):], 0), 1_000_000)
+		case strings.HasPrefix(part, "stamped-"):
+			m.base, m.count = "stamped", min(atoi(part[len("stamped-"):], 50), 1_000_000)
 		case part == "scripted":
 			m.base = part
 		}
