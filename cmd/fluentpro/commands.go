@@ -32,6 +32,7 @@ func commands() *command {
 				{name: "state", short: "live state of conversations", subs: stateCommands()},
 			}},
 			{name: "upstream", short: "tools for the model's side", subs: upstreamCommands()},
+			{name: "bench", short: "measure delay, CPU, memory and takeover on this machine", subs: benchCommands()},
 			healthcheckCommand(),
 			{
 				name: "version", short: "tell which build this is",
