@@ -193,6 +193,7 @@ func TestCloseLearner(t *testing.T) {
 		s.send(`{"t":"ping"}`)
 		s.want("pong")
 	}
+	r.eventually("both have left", func() bool { return r.m.Connections() == 2 })
 	if n := r.m.CloseLearner("ann", ""); n != 1 {
 		t.Fatalf("ended %d, want 1", n)
 	}

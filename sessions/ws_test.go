@@ -257,6 +257,20 @@ func TestCommandTimeout(t *testing.T) {
 	}
 }
 
+// TestPanic ends one connection, not the process.
+func TestPanic(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	s, other := r.greeted(), r.greeted()
+	s.send(fmt.Sprintf(`{"t":"cmd","id":"1","op":"cancel","c":%q,"args":{"run":13}}`, conversation.NewID()))
+	s.closed(1011)
+	other.send(`{"t":"ping"}`)
+	other.want("pong")
+	if !strings.Contains(r.logs.String(), "panicked") {
+		t.Fatal("nobody was told")
+	}
+}
+
 func TestRates(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *sessions.Config) {

@@ -29,7 +29,7 @@ type wsConn struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 
-	// For the reader goroutine alone.
+	// For the reader goroutine, and the one that it waits for, alone.
 	helloed  bool
 	visit    *visit
 	frames   bucket
@@ -186,9 +186,28 @@ func (c *wsConn) run(refusal error) {
 			continue // nothing is accepted any more; the handshake ends this loop
 		}
 		c.busy.Store(true)
-		c.handle(msg, now)
+		c.aside(func() { c.handle(msg, now) })
 		c.busy.Store(false)
 	}
+}
+
+// aside runs f in a goroutine of its own and waits for it. Work on a frame
+// needs a deep stack; a goroutine that is parked in Read for hours would keep
+// it, 4 KiB more for each idle connection.
+func (c *wsConn) aside(f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() {
+			if p := recover(); p != nil {
+				c.m.log.Error("viewer connection panicked", "panic", p, "stack", string(debug.Stack()))
+				c.code.CompareAndSwap(0, 1011)
+				c.sock.Close(1011, "internal")
+			}
+		}()
+		f()
+	}()
+	<-done
 }
 
 // noteReadError records the close code for the metrics.
@@ -211,11 +230,6 @@ func (c *wsConn) noteReadError(err error) {
 
 // teardown ends everything that the connection started.
 func (c *wsConn) teardown() {
-	if p := recover(); p != nil {
-		c.m.log.Error("viewer connection panicked", "panic", p, "stack", string(debug.Stack()))
-		c.code.Store(1011)
-		c.sock.Close(1011, "internal")
-	}
 	c.mu.Lock()
 	c.closed = true
 	c.control, c.ready = nil, nil
