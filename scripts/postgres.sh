@@ -5,6 +5,7 @@
 
 pg_dir=
 pg_url=
+pg_watch=
 
 pg_find() { # prints the directory of initdb
 	if have initdb && have pg_ctl; then
@@ -51,10 +52,20 @@ pg_start() {
 		fi
 	done
 	pg_url="postgres://postgres@127.0.0.1:$pg_port/postgres?sslmode=disable"
+	# A script that is killed cannot clean up; this one looks after it.
+	# shellcheck disable=SC2016 # its own variables
+	setsid sh -c '
+		while kill -0 "$1" 2>/dev/null; do sleep 1; done
+		pid=$(head -n 1 "$2/data/postmaster.pid") && kill -QUIT "$pid"
+		while kill -0 "$pid"; do sleep 1; done
+		rm -rf "$2" "$2.log"
+	' watch "$$" "$pg_dir" >/dev/null 2>&1 </dev/null &
+	pg_watch=$!
 }
 
 pg_stop() {
 	[ -n "$pg_dir" ] || return 0
+	[ -z "$pg_watch" ] || kill "$pg_watch" 2>/dev/null || true
 	(cd "$pg_dir" && pg_as "$pg_bin/pg_ctl" -D "$pg_dir/data" -m immediate -w stop) >/dev/null 2>&1 || true
 	rm -rf "$pg_dir" "$pg_dir.log"
 	pg_dir=
