@@ -4,13 +4,15 @@
 -- Atomic because keeping text and raising the fence must be one step: between
 -- a read of the text and a later BEGIN the old writer may add to it.
 -- Repeated: the same (run, attempt, fence) answers the open text again.
-local m = redis.call('HMGET', KEYS[1], 'c', 'n', 'f', 'top', 'run', 'att', 'rb', 'len', 'pl', 'open', 'stop', 'exp')
+local m = redis.call('HMGET', KEYS[1], 'c', 'n', 'f', 'top', 'run', 'att', 'rb', 'len', 'pl', 'open', 'stop', 'exp', 'over', 'tn')
 if not m[1] then return {'MISSING'} end
 if m[1] ~= ARGV[6] or m[2] ~= ARGV[7] then return {'EPOCH'} end
 if tonumber(ARGV[8]) < tonumber(m[3]) then return {'FENCED'} end
-local whole = redis.call('STRLEN', KEYS[3]) == tonumber(m[9])
+-- A late duplicate must not open a run again that has ended.
+if m[13] and tonumber(ARGV[8]) <= tonumber(m[13]) then return {'FENCED'} end
+if not whole(m[14]) then return {'MISSING'} end
 local open = m[10] == '1' and m[5] == ARGV[9]
-if open and not whole then return {'MISSING'} end
+if open and redis.call('STRLEN', KEYS[3]) ~= tonumber(m[9]) then return {'MISSING'} end
 local function answer(base, len, stop)
   return {'OK', base, len, redis.call('GET', KEYS[3]) or '', stop}
 end

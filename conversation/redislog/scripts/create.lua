@@ -10,7 +10,7 @@ local t = redis.call('TIME')
 local nonce = string.format('%x', tonumber(t[1])) .. string.format('%05x', tonumber(t[2]))
 redis.call('DEL', KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5])
 redis.call('HSET', KEYS[1], 'c', ARGV[6], 'n', nonce, 'f', ARGV[7], 'top', '0', 'lo', '1', 'fn', ARGV[8],
-  'run', '0', 'att', '0', 'rb', '0', 'len', '0', 'pl', '0', 'open', '0', 'stop', '', 'mid', '', 'exp', t[1])
+  'run', '0', 'att', '0', 'rb', '0', 'len', '0', 'pl', '0', 'open', '0', 'stop', '', 'mid', '', 'exp', t[1], 'tn', #ARGV - 11)
 if ARGV[9] ~= '' then redis.call('HSET', KEYS[1], 'res', ARGV[9]) end
 if ARGV[10] ~= '' then redis.call('HSET', KEYS[1], 'fail', ARGV[10]) end
 redis.call('SET', KEYS[5], ARGV[11])

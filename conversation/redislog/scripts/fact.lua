@@ -4,7 +4,7 @@
 -- Returns OK seq ts | DUP | MISSING | EPOCH | GAP have
 -- No fence is needed to put a fact: its content is committed SQL, so any node
 -- may. The number makes it idempotent and keeps the order.
-local m = redis.call('HMGET', KEYS[1], 'c', 'n', 'f', 'top', 'fn', 'run', 'exp', 'lo', 'open')
+local m = redis.call('HMGET', KEYS[1], 'c', 'n', 'f', 'top', 'fn', 'run', 'exp', 'lo', 'open', 'over', 'tn')
 if not m[1] then return {'MISSING'} end
 if m[1] ~= ARGV[6] or m[2] ~= ARGV[7] then return {'EPOCH'} end
 local fn = tonumber(m[5])
@@ -17,14 +17,20 @@ redis.call('HSET', KEYS[1], 'top', seq, 'fn', ARGV[8])
 if ARGV[14] ~= '' then
   redis.call('RPUSH', KEYS[4], ARGV[14])
   redis.call('LTRIM', KEYS[4], -tonumber(ARGV[19]), -1)
+  redis.call('HSET', KEYS[1], 'tn', math.min(tonumber(m[11] or 0) + 1, tonumber(ARGV[19])))
 end
+local over = ARGV[15] == '1' and tonumber(ARGV[18]) or 0
 if ARGV[15] == '1' and m[6] == ARGV[10] and m[9] == '1' then
+  over = math.max(over, tonumber(m[3]))
   redis.call('DEL', KEYS[3])
   redis.call('HSET', KEYS[1], 'open', '0', 'len', '0', 'pl', '0', 'stop', '')
 end
+if over > tonumber(m[10] or 0) then redis.call('HSET', KEYS[1], 'over', string.format('%.0f', over)) end
 if ARGV[16] ~= '' then redis.call('HSET', KEYS[1], ARGV[16], ARGV[13]) end
 if ARGV[17] ~= '' then redis.call('SET', KEYS[5], ARGV[17]) end
 if tonumber(ARGV[18]) > tonumber(m[3]) then redis.call('HSET', KEYS[1], 'f', ARGV[18]) end
 trim(tonumber(seq), tonumber(m[8]))
-keep(sec, ARGV[14] ~= '' and nil or m[7])
+-- The first entry makes the stream, a turn may make the list.
+if ARGV[14] ~= '' or m[4] == '0' then m[7] = nil end
+keep(sec, m[7])
 return {'OK', seq, ts}

@@ -13,7 +13,9 @@
 -- Meta hash: c counter, n nonce, f fence, top newest seq, lo oldest kept seq,
 -- fn newest fact, run, att, rb base of the run's text, len its UTF-16 length,
 -- pl its bytes, open '1' while writable, stop position of the stop mark or '',
--- mid message id, pu purpose, res result, fail failure, exp second of the last EXPIRE.
+-- mid message id, pu purpose, res result, fail failure, exp second of the last EXPIRE,
+-- as and at seq and time of the newest append, over highest fence of an ended
+-- run, tn turns kept.
 --
 -- Why a check of the incarnation in every script: a client builds key names
 -- before its pool picks a connection, which may lead to another primary.
@@ -32,7 +34,8 @@ local function now()
   return tonumber(t[1]), string.format('%.0f', tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000))
 end
 
--- Every key lives a day after the last write; EXPIRE at most each 10 minutes.
+-- Every key lives a day after the last write; EXPIRE at most each 10 minutes,
+-- and (exp nil) whenever a step has made a key, which has no term yet.
 local function keep(sec, exp)
   if not exp or sec - tonumber(exp) > 600 then
     for i = 1, 5 do redis.call('EXPIRE', KEYS[i], 86400) end
@@ -55,6 +58,12 @@ local function trim(top, lo)
     redis.call('XTRIM', KEYS[2], 'MAXLEN', max)
     redis.call('HSET', KEYS[1], 'lo', string.format('%.0f', top - max + 1))
   end
+end
+
+-- Header and turns are read with every snapshot; one that vanished alone must
+-- not read as an empty conversation.
+local function whole(tn)
+  return redis.call('EXISTS', KEYS[5]) == 1 and redis.call('LLEN', KEYS[4]) == tonumber(tn or -1)
 end
 
 if not incarnation() then return {'INC'} end
