@@ -177,6 +177,35 @@ func TestCancelIsAnExactPlace(t *testing.T) {
 	})
 }
 
+func TestInterruptKeepsTheTextAndAnswers(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, db *sqldb.DB, addr string, o rigOptions) {
+		m := &model{words: 40, gate: make(chan struct{})}
+		n := newNode(t, db, addr, m, o)
+		id := newChat(t, n)
+		send(t, n, id, "a", "first")
+		for range 5 {
+			m.gate <- struct{}{}
+		}
+		eventually(t, "five words", func() bool { st := snapshot(t, n, id); return st.Open != nil && st.Open.Text == answer(5) })
+		in := conversation.SendInput{Conversation: id, Learner: owner, ClientID: "b", Text: "no, wait", Policy: "interrupt"}
+		acc, err := n.engine.Send(t.Context(), in)
+		if err != nil || acc.Position != 0 {
+			t.Fatalf("got %+v (%v), want position 0: nothing is before it any more", acc, err)
+		}
+		close(m.gate)
+		eventually(t, "the answer", func() bool { return lastTurn(snapshot(t, n, id)).Text == answer(40) })
+		again, err := n.engine.Send(t.Context(), in)
+		if err != nil || !again.Duplicate || again.Run != acc.Run {
+			t.Fatalf("the same again: %+v (%v)", again, err)
+		}
+		turns := snapshot(t, n, id).Turns
+		if len(turns) != 5 || turns[2].Text != answer(5) || turns[2].Finish != "stopped" || turns[3].ClientID != "b" {
+			t.Fatalf("turns %+v", turns)
+		}
+	})
+}
+
 func TestUpstreamLostGoesOn(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, db *sqldb.DB, addr string, o rigOptions) {

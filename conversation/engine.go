@@ -66,12 +66,7 @@ func (e *Engine) Send(ctx context.Context, in SendInput) (Accepted, error) {
 	if err := e.check(&in); err != nil {
 		return Accepted{}, err
 	}
-	if in.Policy == "interrupt" {
-		if err := e.stopOpen(ctx, in); err != nil {
-			return Accepted{}, err
-		}
-	}
-	acc, facts, err := e.store.Accept(ctx, in, e.limits.Queue, correlation.From(ctx))
+	acc, facts, err := e.accept(ctx, in)
 	if err != nil {
 		return Accepted{}, storage(err)
 	}
@@ -87,29 +82,59 @@ func (e *Engine) Send(ctx context.Context, in SendInput) (Accepted, error) {
 	return acc, nil
 }
 
-// stopOpen ends the runs that stand before an interrupting message. A repeat
-// of a message that was accepted before interrupts nothing.
-func (e *Engine) stopOpen(ctx context.Context, in SendInput) error {
-	rec, err := e.store.Load(ctx, in.Conversation)
-	if err != nil || rec.Header.Owner != in.Learner {
-		return storage(errors.Join(err, notOwner(err)))
+// accept commits the message. An interruption is one step with it: the stop
+// mark says where the open text ends, the commit holds only if the log with
+// that mark is still the right one.
+func (e *Engine) accept(ctx context.Context, in SendInput) (Accepted, []Fact, error) {
+	corr := correlation.From(ctx)
+	if in.Policy != "interrupt" {
+		return e.store.Accept(ctx, in, e.limits.Queue, corr, nil)
 	}
-	for _, t := range rec.Turns {
-		if t.ClientID == in.ClientID {
-			return nil
+	for range 20 {
+		rec, err := e.store.Load(ctx, in.Conversation)
+		if err == nil && rec.Header.Owner != in.Learner {
+			err = ErrNotFound
+		}
+		if err != nil {
+			return Accepted{}, nil, err
+		}
+		if rec.Running == nil || sentBefore(rec.Turns, in.ClientID) {
+			return e.store.Accept(ctx, in, e.limits.Queue, corr, nil)
+		}
+		run := rec.Running.No
+		b, err := e.log.Stop(ctx, in.Conversation, rec.Log, run)
+		if errors.Is(err, ErrLogDown) {
+			// Without Redis there is no mark; the owner is asked by SQL.
+			if err := e.store.AskCancel(ctx, in.Conversation, run); err != nil {
+				return Accepted{}, nil, err
+			}
+			return e.store.Accept(ctx, in, e.limits.Queue, corr, nil)
+		}
+		if err == nil {
+			acc, facts, err := e.store.Accept(ctx, in, e.limits.Queue, corr,
+				&Finishing{ID: in.Conversation, Run: run, State: RunStopped, Text: b.Text, Base: b.Base, Log: b.Epoch})
+			if err == nil {
+				e.runner.Interrupt(in.Conversation, run)
+			}
+			if !errors.Is(err, ErrLogRenamed) && !errors.Is(err, ErrClaimLost) {
+				return acc, facts, err
+			}
+		}
+		// Its writer is about to begin or to rebuild: look again.
+		if err := sleep(ctx, 30*time.Millisecond); err != nil {
+			return Accepted{}, nil, err
 		}
 	}
-	if rec.Running != nil {
-		_, err = e.Cancel(ctx, in.Learner, in.Conversation, rec.Running.No)
-	}
-	return err
+	return Accepted{}, nil, fault.New(fault.RunActive, "The open reply cannot be interrupted right now; send again.")
 }
 
-func notOwner(err error) error {
-	if err != nil {
-		return nil
+func sentBefore(turns []Turn, clientID string) bool {
+	for _, t := range turns {
+		if t.ClientID == clientID {
+			return true
+		}
 	}
-	return ErrNotFound
+	return false
 }
 
 // Cancel stops a run: the answer's position is where its text ends for every

@@ -282,7 +282,7 @@ func TestCommittedButNeverPublishedIsRelayed(t *testing.T) {
 		id := newChat(t, n)
 		snapshot(t, n, id)
 		// A node that dies between its commit and its publish leaves just this.
-		_, _, err := n.store.Accept(t.Context(), conversation.SendInput{Conversation: id, Learner: owner, ClientID: "c", Text: "hello?"}, 4, "")
+		_, _, err := n.store.Accept(t.Context(), conversation.SendInput{Conversation: id, Learner: owner, ClientID: "c", Text: "hello?"}, 4, "", nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -21,8 +21,10 @@ type Store interface {
 	// last id of the page before, "" for the first.
 	List(ctx context.Context, owner LearnerID, kind Kind, before string, limit int) ([]Header, error)
 	// Accept stores a message and the run that answers it. queue bounds the
-	// runs that wait behind the open one.
-	Accept(ctx context.Context, in SendInput, queue int, correlation string) (Accepted, []Fact, error)
+	// runs that wait behind the open one. An interruption, if given, ends the
+	// open run in the same transaction, unless the message had been accepted
+	// before; its errors are those of Finish.
+	Accept(ctx context.Context, in SendInput, queue int, correlation string, interrupt *Finishing) (Accepted, []Fact, error)
 	// Facts returns facts after a number, in order.
 	Facts(ctx context.Context, id ID, after int64, limit int) ([]Fact, error)
 	// FactCounts returns the newest fact number of each conversation.

@@ -87,7 +87,7 @@ func (s *Store) open(ctx context.Context, r *row, in conversation.CreateInput) e
 }
 
 // Accept implements conversation.Store.
-func (s *Store) Accept(ctx context.Context, in conversation.SendInput, queue int, correlation string) (conversation.Accepted, []conversation.Fact, error) {
+func (s *Store) Accept(ctx context.Context, in conversation.SendInput, queue int, correlation string, interrupt *conversation.Finishing) (conversation.Accepted, []conversation.Fact, error) {
 	var acc conversation.Accepted
 	var facts []conversation.Fact
 	err := s.db.InTx(ctx, func(ctx context.Context) error {
@@ -101,6 +101,13 @@ func (s *Store) Accept(ctx context.Context, in conversation.SendInput, queue int
 		}
 		if r.state != conversation.StateActive || r.kind != conversation.KindChat {
 			return fault.New(fault.ConversationEnded, "This conversation takes no more messages.")
+		}
+		if interrupt != nil {
+			ended, err := s.finish(ctx, r, *interrupt, nil)
+			if err != nil {
+				return err
+			}
+			facts = append(facts, ended.Facts...)
 		}
 		var open int64
 		if err := s.conn(ctx).QueryRowContext(ctx, "SELECT count(*) FROM runs WHERE conversation = ? AND state IN ('pending', 'running')", r.id).Scan(&open); err != nil {

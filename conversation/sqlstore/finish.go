@@ -37,39 +37,46 @@ func endData(t conversation.Turn, f *conversation.Finishing) json.RawMessage {
 func (s *Store) Finish(ctx context.Context, f conversation.Finishing, also func(ctx context.Context) ([]conversation.NewFact, error)) (conversation.Finished, error) {
 	var out conversation.Finished
 	err := s.db.InTx(ctx, func(ctx context.Context) error {
-		out = conversation.Finished{}
 		r, err := s.lock(ctx, f.ID, "")
 		if err != nil {
 			return err
 		}
-		run, err := s.run(ctx, f.ID, f.Run)
-		if err != nil {
+		if out, err = s.finish(ctx, r, f, also); err != nil || len(out.Facts) == 0 {
 			return err
 		}
-		out.Row = run
-		switch {
-		case run.Ended():
-			if f.Fence != 0 && f.Fence != run.Fence {
-				return conversation.ErrFenced
-			}
-			return nil
-		case f.Fence != 0:
-			if f.Fence != run.Fence || run.State != conversation.RunRunning {
-				return conversation.ErrFenced
-			}
-		case f.Log.Zero():
-			if run.State != conversation.RunPending {
-				return conversation.ErrClaimLost
-			}
-		case run.State != conversation.RunRunning || f.Log != r.log:
-			return conversation.ErrLogRenamed
-		}
-		return s.end(ctx, r, run, f, also, &out)
+		return s.save(ctx, r)
 	})
 	if err != nil {
 		return conversation.Finished{}, fmt.Errorf("finish run: %w", err)
 	}
 	return out, nil
+}
+
+// finish judges an end against what stands; the row is saved by the caller.
+func (s *Store) finish(ctx context.Context, r *row, f conversation.Finishing, also func(ctx context.Context) ([]conversation.NewFact, error)) (conversation.Finished, error) {
+	run, err := s.run(ctx, f.ID, f.Run)
+	out := conversation.Finished{Row: run}
+	switch {
+	case err != nil:
+		return out, err
+	case run.Ended():
+		if f.Fence != 0 && f.Fence != run.Fence {
+			return out, conversation.ErrFenced
+		}
+		return out, nil
+	case f.Fence != 0:
+		if f.Fence != run.Fence || run.State != conversation.RunRunning {
+			return out, conversation.ErrFenced
+		}
+	case f.Log.Zero():
+		if run.State != conversation.RunPending {
+			return out, conversation.ErrClaimLost
+		}
+	case run.State != conversation.RunRunning || f.Log != r.log:
+		return out, conversation.ErrLogRenamed
+	}
+	err = s.end(ctx, r, run, f, also, &out)
+	return out, err
 }
 
 func (s *Store) end(ctx context.Context, r *row, run conversation.RunRow, f conversation.Finishing,
@@ -127,5 +134,5 @@ func (s *Store) end(ctx context.Context, r *row, run conversation.RunRow, f conv
 		out.Facts = append(out.Facts, nf)
 	}
 	out.Row.State, out.Row.Text, out.Row.TextLen, out.Row.Finish, out.Row.Updated = f.State, f.Text, length, f.Finish, at
-	return s.save(ctx, r)
+	return nil
 }
