@@ -29,6 +29,10 @@ type Prompt struct {
 	SchemaName string
 	// Correlation travels to the upstream as X-Request-Id.
 	Correlation string
+	// Conversation and Learner say whose call it is, for budgets, fairness, and
+	// so that a talk stays with one upstream. They never leave this process.
+	Conversation ID
+	Learner      LearnerID
 }
 
 // Finish says how a complete answer ended.

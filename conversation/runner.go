@@ -305,6 +305,7 @@ func (r *Runner) attempt(ctx context.Context, claim *Claim, how BeginHow, reason
 		return r.fail(ctx, claim, b, b.Text, err)
 	}
 	prompt.Kept, prompt.Correlation = b.Text, claim.Run.Correlation
+	prompt.Conversation, prompt.Learner = claim.Run.Conversation, st.Header.Owner
 
 	gctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)

@@ -38,6 +38,7 @@ const (
 	UpstreamRejected    Code = "upstream_rejected"
 	UpstreamInvalid     Code = "upstream_invalid"
 	AttemptsExhausted   Code = "attempts_exhausted"
+	QuotaExhausted      Code = "quota_exhausted"
 	StorageUnavailable  Code = "storage_unavailable"
 	Overloaded          Code = "overloaded"
 	Draining            Code = "draining"
@@ -96,6 +97,7 @@ var Codes = []Spec{
 	{UpstreamRejected, 502, 0, "never", "The model refused the request"},
 	{UpstreamInvalid, 502, 0, "later", "The model's answer could not be used"},
 	{AttemptsExhausted, 502, 0, "later", "The reply failed after several attempts"},
+	{QuotaExhausted, 429, 0, "later", "The budget for today is used up"},
 	{StorageUnavailable, 503, 0, "same_id", "Storage does not answer; repeat with the same id"},
 	{Overloaded, 503, 1013, "later", "The server is full"},
 	{Draining, 503, 1012, "reconnect", "The server is going away"},
