@@ -105,7 +105,10 @@ func (a *App) openParts(ctx context.Context) error {
 		}
 	}
 	if a.db, err = sqldb.Open(ctx, a.cfg.SQL(), sqldb.Options{MaxConns: a.cfg.Database.MaxConns}); err != nil {
-		return err
+		if a.cfg.EmbeddedDatabase() {
+			return err // it names the file
+		}
+		return fmt.Errorf("database (FLUENTPRO_DATABASE_URL): %w", err)
 	}
 	if err := a.db.Migrate(ctx); err != nil {
 		return err
@@ -178,7 +181,7 @@ func (a *App) wireFront(ctx context.Context) error {
 	visits := redisstore.New(a.redis.calls, redisstore.Options{})
 	a.sessions, err = sessions.New(sessions.Config{
 		Auth: socketVerifier{auth}, Commands: a.engine, Source: a.hub, Store: visits, Metrics: newSessionMetrics(a.reg),
-		Log: a.log, Node: a.members.Self().ID, Origins: origins, Problem: server.WriteProblem,
+		Log: a.log, Node: a.members.Self().ID, Origins: origins, Problem: server.WriteProblem, Secure: server.IsHTTPS,
 		Limits: sessions.Limits{Frame: a.cfg.Limits.FrameBytes, Message: a.cfg.Limits.MessageChars,
 			Subscriptions: a.cfg.Limits.Subscriptions, ConnectionsPerUser: a.cfg.Limits.ConnectionsPerUser},
 		Times: a.drainTimes(),
@@ -192,7 +195,7 @@ func (a *App) wireFront(ctx context.Context) error {
 	}
 	checks := a.checks()
 	s, err := server.New(server.Deps{
-		Logger: a.log, Version: buildinfo.Read().Version, Origins: origins,
+		Logger: a.log, Version: buildinfo.Read().Version, Origins: origins, TrustedProxies: a.cfg.TrustedProxies,
 		Authenticator: verifier{auth}, Authentication: auth, Onboarding: a.front.onboarding, Practice: a.front.practice, Conversations: a.engine,
 		WebSocket: a.sessions.ServeWS, Events: a.sessions.ServeSSE, Log: a.sessions.ServeLog,
 		Static: web.Handler(), Info: a.info(), Checks: checks, Metrics: httpMetrics,

@@ -180,7 +180,9 @@ func (l *learner) say(conversation, tag string) client.Accepted {
 	return a
 }
 
-func message(tag string) string { return "Good morning, could we talk about the budget? [tag " + tag + "]" }
+func message(tag string) string {
+	return "Good morning, could we talk about the budget? [tag " + tag + "]"
+}
 
 // newTag is a tag that no other message has.
 func newTag() string { return fmt.Sprintf("t%07x", rand.Uint32()>>4) }
