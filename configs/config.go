@@ -48,9 +48,10 @@ type Config struct {
 	Log      Log      `yaml:"log"`
 	Limits   Limits   `yaml:"limits"`
 
-	PublicOrigins []string `yaml:"public_origins" doc:"origins whose pages may connect, scheme://host[:port]; none set: loopback names with the port of listen"`
-	AdvertiseAddr string   `yaml:"advertise_addr" doc:"host:port where other nodes reach this one; none set: the local address of the SQL connection and the port of listen"`
-	AllowEmbedded []string `yaml:"allow_embedded" doc:"embedded parts that the staging and production profiles accept: database, redis, upstream"`
+	PublicOrigins  []string `yaml:"public_origins" doc:"origins whose pages may connect, scheme://host[:port]; none set: loopback names with the port of listen"`
+	TrustedProxies []string `yaml:"trusted_proxies" doc:"addresses or CIDRs of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed; none set: nobody's"`
+	AdvertiseAddr  string   `yaml:"advertise_addr" doc:"host:port where other nodes reach this one; none set: the local address of the SQL connection and the port of listen"`
+	AllowEmbedded  []string `yaml:"allow_embedded" doc:"embedded parts that the staging and production profiles accept: database, redis, upstream"`
 
 	Lease      time.Duration `yaml:"lease" doc:"how long a node's claim on a run lasts without a sign of life"`
 	Heartbeat  time.Duration `yaml:"heartbeat" doc:"time between two signs of life of a node"`

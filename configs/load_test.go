@@ -131,7 +131,7 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 		"upstream.continue": "prefix", "upstream.script.first_token": "1s", "upstream.script.tokens_per_second": "7.5", "ops.listen": "off",
 		"ops.token": "0123456789abcdef", "log.level": "error", "log.format": "json", "limits.frame_bytes": "99999", "limits.message_chars": "100",
 		"limits.subscriptions": "5", "limits.connections_per_user": "6", "limits.queue": "0", "public_origins": "https://a.example,https://b.example",
-		"advertise_addr": "10.0.0.1:9", "allow_embedded": "redis", "lease": "9s", "heartbeat": "1s", "drain": "0s", "checkpoint": "never",
+		"advertise_addr": "10.0.0.1:9", "trusted_proxies": "10.0.0.0/8", "allow_embedded": "redis", "lease": "9s", "heartbeat": "1s", "drain": "0s", "checkpoint": "never",
 	}
 	base := load(t)
 	for _, v := range base.Values() {
@@ -412,5 +412,18 @@ func TestSQLNamesWhatToOpen(t *testing.T) {
 		if got := load(t, env).SQL(); got != want {
 			t.Errorf("%s: got %s, want %s", env, got, want)
 		}
+	}
+}
+
+func TestTrustedProxiesAreChecked(t *testing.T) {
+	t.Parallel()
+	for _, bad := range []string{"proxy.example", "0.0.0.0/0", "::/0", "10.0.0.0/33"} {
+		_, err := Load(Input{Env: []string{"FLUENTPRO_TRUSTED_PROXIES=" + bad}})
+		if err == nil || !strings.Contains(err.Error(), "FLUENTPRO_TRUSTED_PROXIES") {
+			t.Errorf("%s: %v, want a problem that names the variable", bad, err)
+		}
+	}
+	if c := load(t, "FLUENTPRO_TRUSTED_PROXIES=10.0.0.1,fd00::/8"); len(c.TrustedProxies) != 2 {
+		t.Errorf("got %v", c.TrustedProxies)
 	}
 }

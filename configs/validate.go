@@ -109,6 +109,18 @@ func (v *validator) addresses() {
 			v.bad("advertise_addr", "%q is not an address that other nodes can dial; write host:port", c.AdvertiseAddr)
 		}
 	}
+	for _, p := range c.TrustedProxies {
+		prefix, perr := netip.ParsePrefix(p)
+		if addr, aerr := netip.ParseAddr(p); aerr == nil {
+			prefix, perr = netip.PrefixFrom(addr, addr.BitLen()), nil
+		}
+		switch {
+		case perr != nil:
+			v.bad("trusted_proxies", "%q is neither an address nor a CIDR", p)
+		case prefix.Bits() == 0:
+			v.bad("trusted_proxies", "%q would believe everybody", p)
+		}
+	}
 	for i, o := range c.PublicOrigins {
 		norm, oerr := parseOrigin(o)
 		if oerr != nil {

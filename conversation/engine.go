@@ -17,7 +17,8 @@ import (
 type Limits struct {
 	// MessageChars is the longest message in characters [8192].
 	MessageChars int
-	// Queue is how many messages may wait behind an open reply [4].
+	// Queue is how many messages may wait behind an open reply [4]; negative
+	// means none.
 	Queue int
 }
 
@@ -38,9 +39,10 @@ func NewEngine(store Store, log Log, keeper *Keeper, runner *Runner, claimer *Cl
 	if limits.MessageChars <= 0 {
 		limits.MessageChars = 8192
 	}
-	if limits.Queue <= 0 {
+	if limits.Queue == 0 {
 		limits.Queue = 4
 	}
+	limits.Queue = max(limits.Queue, 0)
 	return &Engine{store: store, log: log, keeper: keeper, runner: runner, claimer: claimer, metrics: metrics, limits: limits}
 }
 

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"net/http"
 )
 
 // reqInfo is what the middleware learned about one request. Handlers see only
@@ -30,6 +31,10 @@ func infoOf(ctx context.Context) *reqInfo {
 
 // isSecure reports whether cookies set now should be Secure.
 func isSecure(ctx context.Context) bool { return infoOf(ctx).secure }
+
+// IsHTTPS reports whether the client's side of a request is https, to us or
+// to a trusted proxy; for handlers that the server mounts.
+func IsHTTPS(r *http.Request) bool { return isSecure(r.Context()) }
 
 // clientIP is the address that limits count.
 func clientIP(ctx context.Context) string { return infoOf(ctx).clientIP }

@@ -164,8 +164,12 @@ func (a *App) wireCore(ctx context.Context) error {
 		Locks: locks, Metrics: metrics, Logger: a.log})
 	a.members.OnDead(a.runner.DropAll)
 	a.claimer = conversation.NewClaimer(store, a.runner, a.members, locks, a.cfg.Lease, a.cfg.Heartbeat/2, metrics, a.log)
+	queue := a.cfg.Limits.Queue
+	if queue == 0 {
+		queue = -1 // none may wait, said in the engine's words
+	}
 	a.engine = conversation.NewEngine(store, rlog, a.keeper, a.runner, a.claimer, metrics,
-		conversation.Limits{MessageChars: a.cfg.Limits.MessageChars, Queue: a.cfg.Limits.Queue})
+		conversation.Limits{MessageChars: a.cfg.Limits.MessageChars, Queue: queue})
 	start.engine = a.engine
 	a.front.store, a.front.log, a.front.locks, a.front.onboarding, a.front.practice = store, rlog, locks, onboard, practise
 	return nil

@@ -181,12 +181,13 @@ func (in *Inspector) fillSQL(r *Report, rec conversation.Record, byID map[string
 	if !ok {
 		m.ID, m.State = run.Owner, "unknown"
 	}
-	r.Owner = &OwnerReport{NodeReport: nodeReport(m), Alive: alive(m)}
+	r.Owner = &OwnerReport{NodeReport: nodeReport(m), Alive: in.alive(m)}
 }
 
-// alive is a guess for people: the sweeper has its own, stricter rules.
-func alive(m conversation.Member) bool {
-	return (m.State == "active" || m.State == "draining") && m.AgeMicros < 3_000_000 || m.State == "active" && m.Instance == ""
+// alive is a guess for people: the sweeper has its own, stricter rules. A node
+// that is alone with its database does not beat.
+func (in *Inspector) alive(m conversation.Member) bool {
+	return m.ID == in.Self() || (m.State == "active" || m.State == "draining") && m.AgeMicros < 3_000_000
 }
 
 // fillLocal says what this node knows while SQL hangs.
@@ -228,7 +229,7 @@ func (in *Inspector) viewers(id conversation.ID, stored []Viewer, byID map[strin
 			continue
 		}
 		m, ok := byID[v.Node]
-		v.NodeAlive = !known || ok && alive(m)
+		v.NodeAlive = !known || ok && in.alive(m)
 		out = append(out, v)
 	}
 	return out
