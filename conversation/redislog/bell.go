@@ -19,7 +19,10 @@ type Bell struct {
 	log *slog.Logger
 	ps  *redis.PubSub
 
-	mu       sync.Mutex // guards the maps
+	// cmd is held while a channel's subscription is changed, so that the end of
+	// one listener cannot undo the beginning of the next.
+	cmd      sync.Mutex
+	mu       sync.Mutex // guards what follows
 	rooms    map[string]*listener
 	suspects func()
 }
@@ -51,10 +54,9 @@ func (b *Bell) OnSuspect(fn func()) {
 func (b *Bell) Listen(ctx context.Context, id conversation.ID, fn func(conversation.Epoch, conversation.Event)) (stop func(), err error) {
 	ch := Channel(id)
 	l := &listener{id: id, fn: fn, ready: make(chan struct{})}
-	b.mu.Lock()
-	b.rooms[ch] = l
-	b.mu.Unlock()
 	stop = func() {
+		b.cmd.Lock()
+		defer b.cmd.Unlock()
 		b.mu.Lock()
 		if b.rooms[ch] != l {
 			b.mu.Unlock()
@@ -66,7 +68,13 @@ func (b *Bell) Listen(ctx context.Context, id conversation.ID, fn func(conversat
 		defer cancel()
 		_ = b.ps.Unsubscribe(c, ch) // a lost connection unsubscribes by itself
 	}
-	if err := b.ps.Subscribe(ctx, ch); err != nil {
+	b.cmd.Lock()
+	b.mu.Lock()
+	b.rooms[ch] = l
+	b.mu.Unlock()
+	err = b.ps.Subscribe(ctx, ch)
+	b.cmd.Unlock()
+	if err != nil {
 		return stop, down(err)
 	}
 	select {
