@@ -213,20 +213,19 @@ func (b *browser) texts(testid string) []string {
 	return ask[[]string](b, fmt.Sprintf(`[...document.querySelectorAll('%s')].map((e) => (e.querySelector('.said') ?? e).textContent)`, id(testid)))
 }
 
-// offline takes the network away from the page, or gives it back.
+// offline makes the device say that it has no network, or has one again. It is
+// only a word: the proxy does the cutting, because Chromium's own emulation
+// of it ends its network process now and then when connections are reset
+// meanwhile, and the cookies with it.
 func (b *browser) offline(cut bool) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, stepTime)
 	defer cancel()
-	_, err := chromedp.Call(ctx, network.EmulateNetworkConditionsByRule, network.EmulateNetworkConditionsByRuleParams{
-		MatchedNetworkConditions: []*network.Conditions{{Offline: cut, DownloadThroughput: -1, UploadThroughput: -1}},
-	})
-	if err == nil {
-		_, err = chromedp.Call(ctx, network.OverrideNetworkState, network.OverrideNetworkStateParams{Offline: cut, DownloadThroughput: -1, UploadThroughput: -1})
-	}
+	_, err := chromedp.Call(ctx, network.OverrideNetworkState, network.OverrideNetworkStateParams{Offline: cut, DownloadThroughput: -1, UploadThroughput: -1})
 	if err != nil {
 		b.t.Fatalf("offline %v: %v", cut, err)
 	}
+	b.until("navigator.onLine", fmt.Sprintf("navigator.onLine === %v", !cut))
 }
 
 // lifecycle freezes the page, as a phone does with pages in the background,

@@ -20,6 +20,8 @@ const (
 	tokens = 300
 	pace   = 12 * time.Millisecond
 	model  = "checkable-300"
+	// markup must show as what it is.
+	markup = `Thank you. <img src=x onerror="throw 1"><script>throw 2</script> <b>Bold</b> &amp;`
 )
 
 // signUp makes an account.
@@ -199,7 +201,7 @@ func TestPractice(t *testing.T) {
 			checkReply(t, b.last())
 
 			// The second reply is stopped, and stays so.
-			b.fill("composer", "Thank you.")
+			b.fill("composer", markup)
 			b.click("send")
 			b.writing(20)
 			b.click("stop")
@@ -210,7 +212,7 @@ func TestPractice(t *testing.T) {
 			if got := b.last(); got != stopped || len(strings.Fields(got)) >= tokens {
 				t.Errorf("the stopped reply is %q, before the reload it was %q", got, stopped)
 			}
-			b.said("Good morning, I have news about your payment.", "Thank you.")
+			b.said("Good morning, I have news about your payment.", markup)
 			b.shots("stopped")
 
 			// Nothing may be wider than the screen.
@@ -225,7 +227,7 @@ func TestPractice(t *testing.T) {
 // TestOffline takes the network away in mid-reply: what is written meanwhile
 // is kept, sent once, and the reply loses nothing.
 func TestOffline(t *testing.T) {
-	for _, way := range []string{"emulated", "cut"} {
+	for _, way := range []string{"told", "untold"} { // whether the device notices
 		t.Run(way, func(t *testing.T) {
 			b := openBrowser(t, phone)
 			n := startNode(t, startModel(t, pace), model)
@@ -233,7 +235,7 @@ func TestOffline(t *testing.T) {
 			b.fill("composer", "First message.")
 			b.click("send")
 			before := b.writing(40)
-			if way == "emulated" {
+			if way == "told" {
 				b.offline(true)
 			}
 			n.proxy.Refuse(true)
@@ -250,7 +252,7 @@ func TestOffline(t *testing.T) {
 				t.Errorf("the reply %q was shortened to %q", before, got[0])
 			}
 			n.proxy.Refuse(false)
-			if way == "emulated" {
+			if way == "told" {
 				b.offline(false)
 			}
 			b.online()
@@ -328,7 +330,7 @@ func TestScreenshot(t *testing.T) {
 	if file == "" {
 		t.Skip("left out: FLUENTPRO_SCREENSHOT names no file to write")
 	}
-	b := openBrowser(t, size{1024, 720, false})
+	b := openBrowser(t, size{960, 600, false})
 	n := startNode(t, startModel(t, pace), "scripted")
 	turns := b.arrive(n)
 	b.fill("composer", "Good morning. Thank you for your patience, I have news about the payment.")

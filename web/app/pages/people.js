@@ -25,7 +25,7 @@ function Ordered({ field, rows, entries, change, addLabel, id }) {
     </fieldset>
     <${AddOwn} id=${`own-${id}`} label=${addLabel} add=${(/** @type {string} */ text) =>
       entries.some((/** @type {any} */ e) => e.custom === text) || change([...entries, { custom: text }])} />
-    ${entries.length > 0 && html`<h3>Your order</h3><ol class="order">${entries.map((/** @type {any} */ e, /** @type {number} */ i) => html`<li key=${refOf({ custom: e.custom, partner: e[field] })}>
+    ${(entries.length > 1 || entries.some((/** @type {any} */ e) => e.custom)) && html`<h3>Your order</h3><ol class="order">${entries.map((/** @type {any} */ e, /** @type {number} */ i) => html`<li key=${refOf({ custom: e.custom, partner: e[field] })}>
       <span>${label(e)}</span>
       <button type="button" aria-label=${`${label(e)}: more important`} disabled=${i === 0} onClick=${() => move(i, i - 1)}>↑</button>
       <button type="button" aria-label=${`${label(e)}: less important`} disabled=${i === entries.length - 1} onClick=${() => move(i, i + 1)}>↓</button>
