@@ -32,7 +32,7 @@ type incarnations struct {
 	// cluster has an incarnation per primary, so one marker per shard; one
 	// Redis has one for all.
 	cluster bool
-	reg  Registry
+	reg     Registry
 
 	mu      sync.Mutex // guards the maps
 	byShard map[int]incarnation
@@ -41,12 +41,18 @@ type incarnations struct {
 
 var identityScript = redis.NewScript(identityLua)
 
+// seen is the shard's incarnation as far as it is known.
+func (in *incarnations) seen(s int) (incarnation, bool) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	i, ok := in.byShard[s]
+	return i, ok
+}
+
 // of returns the shard's incarnation, asking Redis and SQL when it is not
 // known. SQL is asked once per identity.
 func (in *incarnations) of(ctx context.Context, s int) (incarnation, error) {
-	in.mu.Lock()
-	i, ok := in.byShard[s]
-	in.mu.Unlock()
+	i, ok := in.seen(s)
 	if ok {
 		return i, nil
 	}

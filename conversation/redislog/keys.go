@@ -25,7 +25,15 @@ const shards = 256
 func shard(id conversation.ID) int {
 	crc := uint16(0)
 	for i := range len(id) {
-		crc ^= uint16(id[i]) << 8
+		crc = crc<<8 ^ crcTable[byte(crc>>8)^id[i]]
+	}
+	return int(crc) % shards
+}
+
+// crcTable makes a step of a whole byte: every append computes this.
+var crcTable = func() (t [256]uint16) {
+	for i := range t {
+		crc := uint16(i) << 8
 		for range 8 {
 			if crc&0x8000 != 0 {
 				crc = crc<<1 ^ 0x1021
@@ -33,9 +41,10 @@ func shard(id conversation.ID) int {
 				crc <<= 1
 			}
 		}
+		t[i] = crc
 	}
-	return int(crc) % shards
-}
+	return t
+}()
 
 func shardTag(s int) string { return "cv:{" + strconv.Itoa(s) + "}:" }
 

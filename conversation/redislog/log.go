@@ -56,7 +56,7 @@ type Options struct {
 	MaxEntries int
 	// MaxTurns bounds the turns kept in Redis; SQL keeps all [400].
 	MaxTurns int
-	// Timeout of one call [300ms].
+	// Timeout of one call [300ms]; an append may wait for another's before it.
 	Timeout time.Duration
 }
 
@@ -67,6 +67,8 @@ type Log struct {
 	rdb  redis.UniversalClient
 	opts Options
 	inc  *incarnations
+	// appends carries appends where there is one primary; nil on a cluster.
+	appends *combiner
 }
 
 // New returns a Log on rdb; reg numbers the incarnations.
@@ -84,9 +86,13 @@ func New(rdb redis.UniversalClient, reg Registry, opts Options) *Log {
 		opts.Timeout = 300 * time.Millisecond
 	}
 	_, cluster := rdb.(*redis.ClusterClient)
-	return &Log{rdb: rdb, opts: opts, inc: &incarnations{
+	l := &Log{rdb: rdb, opts: opts, inc: &incarnations{
 		rdb: rdb, mode: opts.Mode, cluster: cluster, reg: reg, byShard: map[int]incarnation{}, known: map[string]int64{},
 	}}
+	if one, ok := rdb.(*redis.Client); ok {
+		l.appends = &combiner{rdb: one, timeout: opts.Timeout}
+	}
+	return l
 }
 
 // Incarnation is the number of the Redis lifetime that serves id now.
@@ -108,43 +114,76 @@ func (l *Log) run(ctx context.Context, sc *redis.Script, id conversation.ID, arg
 		if err != nil {
 			return nil, down(err)
 		}
-		argv := make([]any, 0, 5+len(args))
-		argv = append(argv, l.opts.Mode, in.identity, Channel(id), tag(id), l.opts.MaxEntries)
-		argv = append(argv, args...)
-		res, err := sc.Run(ctx, l.rdb, logKeys(s, in.inc, id, l.inc.mark(s)), argv...).StringSlice()
+		keys, argv := l.call(s, in, id, args)
+		res, err := sc.Run(ctx, l.rdb, keys, argv...).StringSlice()
 		if err != nil {
 			return nil, down(err)
 		}
-		switch res[0] {
-		case "OK", "DUP", "UNKNOWN":
-			return res, nil
-		case "INC":
-			l.inc.forget(s, in)
-			continue
-		case "MISSING":
-			return nil, conversation.ErrLogMissing
-		case "EPOCH":
-			return nil, conversation.ErrLogEpoch
-		case "FENCED":
-			return nil, conversation.ErrFenced
-		case "REBEGIN":
-			return nil, conversation.ErrLogRebegin
-		case "NOTOPEN":
-			return nil, conversation.ErrLogNotOpen
-		case "STOPPED":
-			return nil, conversation.ErrLogStopped
-		case "TRIMMED":
-			return nil, conversation.ErrTrimmed
-		case "AHEAD":
-			return nil, conversation.ErrAhead
-		case "EXISTS":
-			return nil, conversation.ErrLogExists
-		case "GAP":
-			return nil, &conversation.GapError{Have: atoi(res[1])}
+		if res[0] != "INC" {
+			return verdict(res)
 		}
-		return nil, fmt.Errorf("script answered %q", res[0])
+		l.inc.forget(s, in)
 	}
 	return nil, fmt.Errorf("%w: its incarnation keeps changing", conversation.ErrLogDown)
+}
+
+// runAppend is run for the call that costs: appends of all conversations go
+// together. What needs a second call goes the usual way, which is safe because
+// the script is idempotent.
+func (l *Log) runAppend(ctx context.Context, id conversation.ID, args ...any) ([]string, error) {
+	s := shard(id)
+	if l.appends == nil || ctx.Err() != nil {
+		return l.run(ctx, appendScript, id, args...)
+	}
+	in, known := l.inc.seen(s)
+	if !known {
+		return l.run(ctx, appendScript, id, args...)
+	}
+	keys, argv := l.call(s, in, id, args)
+	res, err := l.appends.do(ctx, appendScript.Hash(), keys, argv).StringSlice()
+	switch {
+	case err != nil && redis.HasErrorPrefix(err, "NOSCRIPT"), err == nil && res[0] == "INC":
+		return l.run(ctx, appendScript, id, args...)
+	case err != nil:
+		return nil, down(err)
+	}
+	return verdict(res)
+}
+
+// call is what every script gets.
+func (l *Log) call(s int, in incarnation, id conversation.ID, args []any) (keys []string, argv []any) {
+	argv = make([]any, 0, 5+len(args))
+	argv = append(argv, l.opts.Mode, in.identity, Channel(id), tag(id), l.opts.MaxEntries)
+	return logKeys(s, in.inc, id, l.inc.mark(s)), append(argv, args...)
+}
+
+// verdict turns the first word of a script's answer into an error.
+func verdict(res []string) ([]string, error) {
+	switch res[0] {
+	case "OK", "DUP", "UNKNOWN":
+		return res, nil
+	case "MISSING":
+		return nil, conversation.ErrLogMissing
+	case "EPOCH":
+		return nil, conversation.ErrLogEpoch
+	case "FENCED":
+		return nil, conversation.ErrFenced
+	case "REBEGIN":
+		return nil, conversation.ErrLogRebegin
+	case "NOTOPEN":
+		return nil, conversation.ErrLogNotOpen
+	case "STOPPED":
+		return nil, conversation.ErrLogStopped
+	case "TRIMMED":
+		return nil, conversation.ErrTrimmed
+	case "AHEAD":
+		return nil, conversation.ErrAhead
+	case "EXISTS":
+		return nil, conversation.ErrLogExists
+	case "GAP":
+		return nil, &conversation.GapError{Have: atoi(res[1])}
+	}
+	return nil, fmt.Errorf("script answered %q", res[0])
 }
 
 // down marks everything that is not an answer of ours as "unknown outcome".
@@ -280,7 +319,7 @@ func (l *Log) Begin(ctx context.Context, id conversation.ID, ep conversation.Epo
 
 // Append implements conversation.Log.
 func (l *Log) Append(ctx context.Context, id conversation.ID, ep conversation.Epoch, a conversation.Append) (int64, int64, error) {
-	r, err := l.run(ctx, appendScript, id, ep.Counter, ep.Nonce, a.Fence, a.Run.No, a.Run.Attempt, a.At, a.Len, a.Text, a.Run.Purpose+".delta")
+	r, err := l.runAppend(ctx, id, ep.Counter, ep.Nonce, a.Fence, a.Run.No, a.Run.Attempt, a.At, a.Len, a.Text, a.Run.Purpose+".delta")
 	if err != nil {
 		return 0, 0, err
 	}
