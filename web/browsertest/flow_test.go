@@ -82,11 +82,17 @@ func (b *browser) onboard() {
 	b.shots("home")
 }
 
-// practise asks for a scenario, sees its parts before it is whole, also over a
-// reload, and starts a conversation from it.
-func (b *browser) practise() {
+// practise asks for a scenario and starts a conversation from it; watch sees
+// its parts before it is whole, also over a reload.
+func (b *browser) practise(watch bool) {
 	b.t.Helper()
 	b.click("new-scenario")
+	if !watch {
+		b.click("start-conversation")
+		b.see("composer")
+		b.online()
+		return
+	}
 	b.until("a title while it is written", fmt.Sprintf(`document.querySelector('.writing %s')`, id("scenario-title")))
 	title := b.texts("scenario-title")[0]
 	b.reload()
@@ -165,21 +171,23 @@ func (b *browser) said(want ...string) {
 
 // arrive brings a new learner to a conversation and returns how many turns of
 // the partner it begins with.
-func (b *browser) arrive(n *node) int {
+func (b *browser) arrive(n *node, watch bool) int {
 	b.t.Helper()
 	b.signUp(n.base(), strings.ToLower(strings.ReplaceAll(b.t.Name(), "/", "-"))+"@example.com")
 	b.onboard()
-	b.practise()
+	b.practise(watch)
 	b.until("the conversation", `document.querySelector('.turns') && !document.querySelector('.scroller .waiting')`)
 	return len(b.texts("turn-partner"))
 }
 
 func TestPractice(t *testing.T) {
+	t.Parallel()
 	for name, s := range map[string]size{"desktop": desktop, "phone": phone} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			b := openBrowser(t, s)
-			n := startNode(t, startModel(t, pace), model)
-			turns := b.arrive(n)
+			n := startNode(t, startModel(t, 8*time.Millisecond), model)
+			turns := b.arrive(n, true)
 
 			b.fill("composer", "Good morning, I have news about your payment.")
 			if s.touch {
@@ -227,11 +235,13 @@ func TestPractice(t *testing.T) {
 // TestOffline takes the network away in mid-reply: what is written meanwhile
 // is kept, sent once, and the reply loses nothing.
 func TestOffline(t *testing.T) {
+	t.Parallel()
 	for _, way := range []string{"told", "untold"} { // whether the device notices
 		t.Run(way, func(t *testing.T) {
+			t.Parallel()
 			b := openBrowser(t, phone)
-			n := startNode(t, startModel(t, pace), model)
-			turns := b.arrive(n)
+			n := startNode(t, startModel(t, 0), model)
+			turns := b.arrive(n, false)
 			b.fill("composer", "First message.")
 			b.click("send")
 			before := b.writing(40)
@@ -278,10 +288,11 @@ func TestOffline(t *testing.T) {
 // TestFrozen freezes the page in mid-reply, as a phone does with a page in the
 // background, lets its connection die meanwhile, and wakes it.
 func TestFrozen(t *testing.T) {
+	t.Parallel()
 	b := openBrowser(t, phone)
-	m := startModel(t, pace)
+	m := startModel(t, 0)
 	n := startNode(t, m, model)
-	turns := b.arrive(n)
+	turns := b.arrive(n, false)
 	b.fill("composer", "First message.")
 	b.click("send")
 	b.writing(40)
@@ -306,9 +317,10 @@ func TestFrozen(t *testing.T) {
 // TestServerKilled kills the server in mid-reply and starts it again: the page
 // goes on with the same text.
 func TestServerKilled(t *testing.T) {
+	t.Parallel()
 	b := openBrowser(t, desktop)
-	n := startNode(t, startModel(t, pace), model)
-	turns := b.arrive(n)
+	n := startNode(t, startModel(t, 0), model)
+	turns := b.arrive(n, false)
 	b.fill("composer", "First message.")
 	b.enter()
 	before := b.writing(60)
@@ -331,8 +343,8 @@ func TestScreenshot(t *testing.T) {
 		t.Skip("left out: FLUENTPRO_SCREENSHOT names no file to write")
 	}
 	b := openBrowser(t, size{960, 600, false})
-	n := startNode(t, startModel(t, pace), "scripted")
-	turns := b.arrive(n)
+	n := startNode(t, startModel(t, 0), "scripted")
+	turns := b.arrive(n, false)
 	b.fill("composer", "Good morning. Thank you for your patience, I have news about the payment.")
 	b.enter()
 	b.replied(turns + 1)

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -94,7 +96,7 @@ func (l *lockedBuffer) String() string {
 
 // startNode runs the server on its embedded database and Redis, with model as
 // the partner.
-func startNode(t *testing.T, model *fake.Server, name string) *node {
+func startNode(t *testing.T, model *testModel, name string) *node {
 	t.Helper()
 	listen := fmt.Sprintf("127.0.0.1:%d", testenv.FreePort(t))
 	n := &node{t: t, proxy: testenv.NewProxy(t, listen), log: &lockedBuffer{}, ready: "http://" + listen + "/readyz"}
@@ -180,26 +182,45 @@ func (n *node) stop(sig syscall.Signal) {
 // base is the address that a page is opened at.
 func (n *node) base() string { return "http://" + n.proxy.Addr }
 
-// startModel is a model whose every token can be checked, one token each pace.
-func startModel(t *testing.T, pace time.Duration) *fake.Server {
+// testModel is a model whose every token can be checked; scenarios and replies
+// have a pace each.
+type testModel struct {
+	URL     string
+	replies *fake.Handler
+}
+
+// startModel runs a model; scenario is the time between two tokens of a
+// scenario, which few tests want to watch.
+func startModel(t *testing.T, scenario time.Duration) *testModel {
 	t.Helper()
-	m, err := fake.Listen(fake.Options{TokenDelay: pace})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := m.Close(); err != nil {
-			t.Error(err)
+	scenarios := fake.New(fake.Options{TokenDelay: scenario})
+	m := &testModel{replies: fake.New(fake.Options{TokenDelay: pace})}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			http.Error(w, "unreadable", http.StatusBadRequest)
+			return
 		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		if bytes.Contains(body, []byte(`"response_format"`)) {
+			scenarios.ServeHTTP(w, r)
+			return
+		}
+		m.replies.ServeHTTP(w, r)
+	}))
+	t.Cleanup(func() {
+		srv.CloseClientConnections()
+		srv.Close()
 	})
+	m.URL = srv.URL + "/v1"
 	return m
 }
 
 // complete waits until the model has given a whole answer of n tokens.
-func complete(t *testing.T, m *fake.Server, n int) {
+func complete(t *testing.T, m *testModel, n int) {
 	t.Helper()
 	testenv.EventuallyTrue(t, 30*time.Second, "a whole answer of the model", func() bool {
-		for _, c := range m.Calls() {
+		for _, c := range m.replies.Calls() {
 			if c.End == fake.EndComplete && c.From+c.Sent == n {
 				return true
 			}
