@@ -82,8 +82,10 @@ func (s *Store) finish(ctx context.Context, r *row, f conversation.Finishing, al
 func (s *Store) end(ctx context.Context, r *row, run conversation.RunRow, f conversation.Finishing,
 	also func(ctx context.Context) ([]conversation.NewFact, error), out *conversation.Finished) error {
 	length := conversation.UTF16Len(f.Text)
-	if f.Fence == 0 {
-		// Ended from outside: whoever writes must find that its fence is old.
+	if f.Fence == 0 && run.Attempt > 0 {
+		// Ended from outside: whoever writes must find that its fence is old. A
+		// run that nobody ever claimed has no writer, and the fence may belong
+		// to the writer of the run before it.
 		r.fence++
 		run.Fence = r.fence
 	}

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 
 	"github.com/fluentpro/fluentpro/conversation"
@@ -81,13 +82,14 @@ func (s *Store) SetNodeState(ctx context.Context, node, state string) error {
 // Incarnation implements conversation.Store: the same identity, the same
 // number; a new identity, the next one.
 func (s *Store) Incarnation(ctx context.Context, identity string) (int64, error) {
-	for range 5 {
+	// Of those who meet here one gets the next number, the others look again.
+	for range 100 {
 		var inc int64
 		err := s.conn(ctx).QueryRowContext(ctx, "SELECT inc FROM redis_incarnations WHERE identity = ?", identity).Scan(&inc)
 		if err == nil {
 			return inc, nil
 		}
-		if err != sql.ErrNoRows {
+		if !errors.Is(err, sql.ErrNoRows) {
 			return 0, fmt.Errorf("incarnation: %w", err)
 		}
 		_, err = s.exec(ctx, `INSERT INTO redis_incarnations (identity, inc)
