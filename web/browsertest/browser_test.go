@@ -21,7 +21,7 @@ import (
 )
 
 // stepTime bounds one action of a test; a page that does not come to it fails.
-const stepTime = 20 * time.Second
+const stepTime = 45 * time.Second
 
 // browser is one tab of a browser of its own, with what it complained about.
 type browser struct {
