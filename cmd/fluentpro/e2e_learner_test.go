@@ -233,6 +233,61 @@ func (l *learner) everywhere(conversation string, a, b *process) map[string]*cli
 	return views
 }
 
+// newcomers looks at a conversation again and again as somebody would who has
+// just come and remembers nothing: the text they find open never is shorter
+// than what others were shown before. A node that is gone ends it.
+func (l *learner) newcomers(conversation string, p *process) {
+	l.t.Helper()
+	ctx, stop := context.WithCancel(context.WithoutCancel(l.t.Context()))
+	web, token := webClient(l.t), l.token
+	look := func() (got struct {
+		Cur   string
+		State client.State
+	}, err error,
+	) {
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.base+"/api/v2/conversations/"+conversation, nil)
+		if err != nil {
+			return got, err
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+		res, err := web.Do(req)
+		if err != nil {
+			return got, err
+		}
+		defer drainBody(res)
+		return got, json.NewDecoder(res.Body).Decode(&got)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		most := map[[2]int64]string{}
+		tick := time.NewTicker(15 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-p.exited:
+				return
+			case <-tick.C:
+			}
+			got, err := look()
+			o := got.State.Open
+			if err != nil || got.Cur == "" || o == nil {
+				continue // without a cursor it is SQL's picture, while Redis is away
+			}
+			key := [2]int64{o.Run, o.Base}
+			if !strings.HasPrefix(o.Text, most[key]) {
+				l.t.Errorf("a newcomer at %s finds %d bytes of run %d open (attempt %d, cursor %s), %d were there before", p.name, len(o.Text), o.Run, o.Attempt, got.Cur, len(most[key]))
+				return
+			}
+			most[key] = o.Text
+		}
+	})
+	l.t.Cleanup(func() { stop(); wg.Wait() })
+}
+
 // until waits for what a view must come to show.
 func until(t *testing.T, v *client.View, what string, ok func(*client.Fold) bool) {
 	t.Helper()

@@ -48,6 +48,9 @@ func (c *cluster) midReply() (l *learner, conversation, tag string, run int64, v
 	c.model.slow(pace)
 	tag = newTag()
 	run = l.say(conversation, tag).Run
+	for _, p := range []*process{c.a, c.b} {
+		l.newcomers(conversation, p)
+	}
 	for _, v := range views {
 		reaches(c.t, v, run, int64(len(reply(tag))/6))
 	}
