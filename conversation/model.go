@@ -41,8 +41,10 @@ type Finish struct {
 	Reason string
 	// Model is what the upstream says it served.
 	Model string
-	// PromptTokens and OutputTokens are the upstream's own count, 0 if untold.
+	// PromptTokens and OutputTokens are the upstream's own count, or the
+	// model's estimate when Estimated.
 	PromptTokens, OutputTokens int
+	Estimated                  bool
 	RequestID                  string
 }
 

@@ -19,9 +19,9 @@ import (
 // the same wire.
 func (a *App) newModel() (*openai.Client, error) {
 	c := openai.Config{BaseURL: a.cfg.Upstream.BaseURL, APIKey: a.cfg.Upstream.APIKey.Reveal(), Model: a.cfg.Upstream.Model,
-		Continue: a.cfg.Upstream.Continue, Logger: a.log, OnCall: newCallMetrics(a.reg, a.log)}
+		Profile: openai.Profile{Continue: a.cfg.Upstream.Continue}, Logger: a.log, OnCall: newCallMetrics(a.reg, a.log)}
 	if a.model != nil {
-		c.BaseURL, c.APIKey, c.Scripted, c.Continue = a.model.URL, "", true, openai.ContinueAuto
+		c.BaseURL, c.APIKey, c.Scripted, c.Profile.Continue = a.model.URL, "", true, openai.ContinueAuto
 	}
 	return openai.New(c)
 }

@@ -15,9 +15,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	goopenai "github.com/sashabaranov/go-openai"
@@ -39,30 +39,31 @@ const (
 
 // Config says which server to call and how.
 type Config struct {
+	// Name tells upstreams apart in records and logs ("primary").
+	Name string
 	// BaseURL ends where "/chat/completions" is to be added, usually in /v1.
+	// Classic Azure takes the resource and ?api-version=.
 	BaseURL string
-	// APIKey is sent as a bearer token; empty sends none.
+	// APIKey is sent as the profile's Auth says; empty sends none.
 	APIKey string
 	// Model is the name to ask for.
 	Model string
 	// Models names another model for a purpose ("scenario").
 	Models map[string]string
-	// Continue is ContinueAuto (also when empty), ContinuePrefix or ContinueInstruct.
-	Continue string
-	// VLLMPrefix adds vLLM's continue_final_message and add_generation_prompt
-	// to a prefix continuation.
-	VLLMPrefix bool
+	// Preset names the profile to begin with; empty detects it by the host.
+	Preset string
+	// Profile lies over the preset; its Preset is not read.
+	Profile Profile
 	// Scripted says that the server is our stand-in before it has answered.
 	Scripted bool
-	// CapField is max_tokens or max_completion_tokens; empty picks by host and
-	// model.
-	CapField string
-	// Headers are added to every request ("api-key" for Azure).
+	// Headers are added to every request.
 	Headers map[string]string
-	// CommentsAreLife: see upstream.Options.
-	CommentsAreLife bool
-	// Timeouts of one HTTP request; zeros take upstream's defaults.
-	Timeouts upstream.Timeouts
+	// LearnFor is how long a lesson from a refusal is kept; 1 h.
+	LearnFor time.Duration
+	// SettingPrefix begins the line of configuration that a lesson names.
+	SettingPrefix string
+	// Prices by model, for the cost in records.
+	Prices map[string]Price
 	// MaxRetries before the first text; 2 when 0, none when negative.
 	MaxRetries int
 	// RetryBase is the unit of the growing, jittered wait; 250 ms.
@@ -78,19 +79,35 @@ type Config struct {
 	Logger *slog.Logger
 }
 
+// Price is what a million tokens cost.
+type Price struct{ Prompt, Output float64 }
+
+// micros is the cost of one call in millionths.
+func (p Price) micros(prompt, output int) int64 {
+	return int64(float64(prompt)*p.Prompt + float64(output)*p.Output)
+}
+
 // CallRecord is what is known of one Generate, without a word of its text.
 type CallRecord struct {
+	// At is when the call began, Upstream which one was called.
+	At                            time.Time
+	Upstream                      string
 	Purpose, Version, Correlation string
+	Conversation                  string
 	// ModelAsked and ModelServed differ behind aliases and fallbacks.
 	ModelAsked, ModelServed string
 	// Strategy is "", prefix or instruct.
 	Strategy string
 	// PromptBytes, KeptBytes, OutputBytes and ReasoningBytes are sizes of text.
 	PromptBytes, KeptBytes, OutputBytes, ReasoningBytes int
-	// PromptTokens and OutputTokens are the upstream's count, or an estimate of
-	// four bytes to a token when Estimated.
+	// TrimmedTurns were left out because the context is too small for them.
+	TrimmedTurns int
+	// PromptTokens and OutputTokens are the upstream's count, or our own when
+	// Estimated.
 	PromptTokens, OutputTokens int
 	Estimated                  bool
+	// Micros is the cost in millionths of the unit of the prices.
+	Micros int64
 	// FirstToken and Total are times from the start of Generate; FirstToken is
 	// 0 when there was no text.
 	FirstToken, Total time.Duration
@@ -107,39 +124,81 @@ type CallRecord struct {
 
 // Client implements conversation.Model. It is safe for concurrent use.
 type Client struct {
-	cfg    Config
-	api    *goopenai.Client
-	doer   *upstream.Doer
-	budget budget
+	cfg      Config
+	profile  Profile
+	api      *goopenai.Client
+	at       *endpoint
+	doer     *upstream.Doer
+	budget   budget
+	scripted atomic.Bool
+	// served keeps the models whose stand-ins were warned about.
+	served sync.Map
 
 	mu      sync.Mutex
-	learned learned
+	lessons map[string]map[string]lesson // by model and key
 }
 
 var _ conversation.Model = (*Client)(nil)
 
 // New checks the configuration and makes a Client. It does not connect.
 func New(cfg Config) (*Client, error) {
-	u, err := url.Parse(cfg.BaseURL)
-	switch {
-	case err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https"):
-		return nil, errors.New("upstream base URL must be http:// or https:// with a host")
-	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		return nil, errors.New("upstream base URL must carry neither user, query nor fragment; use the API key or headers")
-	case strings.TrimSpace(cfg.Model) == "":
+	if cfg.Preset == "" {
+		cfg.Preset = Detect(cfg.BaseURL, cfg.Model)
+	}
+	p, ok := Preset(cfg.Preset)
+	if !ok {
+		return nil, fmt.Errorf("upstream preset %q is none of %s", cfg.Preset, strings.Join(PresetNames(), ", "))
+	}
+	cfg.Profile.Preset = ""
+	p = p.With(cfg.Profile)
+	if cfg.Profile.CapField == "" && p.CapField == CapTokens && reasons(cfg.Model) && cfg.Preset != "ollama" {
+		p.CapField = CapCompletion // behind whichever proxy
+	}
+	if err := p.check(); err != nil {
+		return nil, err
+	}
+	at, err := newEndpoint(cfg.BaseURL, p)
+	if err != nil {
+		return nil, err
+	}
+	if strings.TrimSpace(cfg.Model) == "" {
 		return nil, errors.New("upstream model must be named")
 	}
-	switch cfg.Continue {
-	case "":
-		cfg.Continue = ContinueAuto
-	case ContinueAuto, ContinuePrefix, ContinueInstruct:
-	default:
-		return nil, fmt.Errorf("upstream continue strategy %q is none of auto, prefix, instruct", cfg.Continue)
+	setDefaults(&cfg)
+	c := &Client{cfg: cfg, profile: p, at: at, lessons: map[string]map[string]lesson{}}
+	c.scripted.Store(cfg.Scripted)
+	secrets := []string{cfg.APIKey}
+	for k, v := range cfg.Headers {
+		secrets = append(secrets, v)
+		at.headers.Set(k, v)
 	}
-	switch cfg.CapField {
-	case "", capTokens, capCompletion:
+	c.doer = upstream.New(upstream.Options{
+		Timeouts: p.Timeouts, CommentsAreLife: p.KeepaliveComments == Life, Secrets: secrets, Transport: cfg.Transport,
+	})
+	at.next = c.doer
+	switch {
+	case cfg.APIKey == "":
+	case p.Auth == APIKey:
+		at.headers.Set("Api-Key", cfg.APIKey)
 	default:
-		return nil, fmt.Errorf("upstream cap field %q is none of max_tokens, max_completion_tokens", cfg.CapField)
+		at.headers.Set("Authorization", "Bearer "+cfg.APIKey)
+	}
+	api := goopenai.DefaultConfig("")
+	api.BaseURL = libraryBase
+	api.HTTPClient = at
+	c.api = goopenai.NewClientWithConfig(api)
+	return c, nil
+}
+
+func setDefaults(cfg *Config) {
+	if cfg.Name == "" {
+		cfg.Name = "primary"
+	}
+	if cfg.SettingPrefix == "" {
+		cfg.SettingPrefix = "FLUENTPRO_UPSTREAM_"
+	}
+	if cfg.LearnFor <= 0 {
+		cfg.LearnFor = time.Hour
 	}
 	if cfg.MaxRetries == 0 {
 		cfg.MaxRetries = 2
@@ -153,23 +212,13 @@ func New(cfg Config) (*Client, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	secrets := []string{cfg.APIKey}
-	for _, v := range cfg.Headers {
-		secrets = append(secrets, v)
-	}
-	c := &Client{cfg: cfg, learned: learned{scripted: cfg.Scripted, cap: cfg.CapField}}
-	if c.learned.cap == "" {
-		c.learned.cap = capFieldFor(u.Hostname(), cfg.Model)
-	}
-	c.doer = upstream.New(upstream.Options{
-		Timeouts: cfg.Timeouts, CommentsAreLife: cfg.CommentsAreLife, Secrets: secrets, Transport: cfg.Transport,
-	})
-	api := goopenai.DefaultConfig(cfg.APIKey)
-	api.BaseURL = strings.TrimRight(cfg.BaseURL, "/")
-	api.HTTPClient = withHeaders{c.doer, cfg.Headers}
-	c.api = goopenai.NewClientWithConfig(api)
-	return c, nil
 }
+
+// Name tells upstreams apart.
+func (c *Client) Name() string { return c.cfg.Name }
+
+// Profile is what is assumed of the server, without what was learned.
+func (c *Client) Profile() Profile { return c.profile }
 
 // Close closes idle connections; calls under way end with their contexts.
 func (c *Client) Close() { c.doer.CloseIdleConnections() }
@@ -182,16 +231,12 @@ func (c *Client) model(purpose string) string {
 	return c.cfg.Model
 }
 
-type withHeaders struct {
-	next    *upstream.Doer
-	headers map[string]string
-}
-
-func (w withHeaders) Do(r *http.Request) (*http.Response, error) {
-	for k, v := range w.headers {
-		r.Header.Set(k, v)
+// price is what the model of a purpose costs.
+func (c *Client) price(asked, served string) Price {
+	if p, ok := c.cfg.Prices[asked]; ok {
+		return p
 	}
-	return w.next.Do(r)
+	return c.cfg.Prices[served]
 }
 
 // rawJSON is a schema that go-openai passes on as it is.

@@ -4,111 +4,231 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
+	"time"
 
+	"github.com/fluentpro/fluentpro/internal/fault"
 	"github.com/fluentpro/fluentpro/internal/upstream"
 )
 
-// The two spellings of the output cap.
+// What can be learned of a server, by the key of the setting that would say
+// the same.
 const (
-	capTokens     = "max_tokens"
-	capCompletion = "max_completion_tokens"
-	capNone       = "none"
+	learnCap        = "cap_field"
+	learnTemp       = "temperature"
+	learnUsage      = "stream_usage"
+	learnStructured = "structured"
+	learnRole       = "system_role"
+	learnReasoning  = "reasoning"
+	learnContext    = "max_context"
+	learnContinue   = "continue"
 )
 
-// How far down the ladder of structured output a server is.
-const (
-	schemaStrict = iota
-	schemaObject
-	schemaPrompt
-)
-
-// learned is what a server turned out to be like.
-type learned struct {
-	scripted      bool
-	cap           string
-	capSwitched   bool
-	noTemperature bool
-	noUsage       bool
-	noVLLM        bool
-	structured    int
+// lesson is one thing that a server taught us; keep says whether it holds for
+// later calls: a complaint about one schema says nothing about others.
+type lesson struct {
+	key, value string
+	keep       bool
+	until      time.Time
 }
 
-// capFieldFor picks the spelling that does least harm: OpenAI and Azure want
-// the new one, and their reasoning models refuse the old one; Ollama drops the
-// new one without a word, which would leave the answer without a bound.
-func capFieldFor(host, model string) string {
-	host = strings.ToLower(host)
-	if host == "api.openai.com" || strings.HasSuffix(host, ".openai.azure.com") || strings.HasSuffix(host, ".services.ai.azure.com") {
-		return capCompletion
+// apply changes what is sent.
+func (l lesson) apply(p *Profile) {
+	switch l.key {
+	case learnCap:
+		p.CapField = l.value
+	case learnTemp:
+		p.Temperature = l.value
+	case learnUsage:
+		p.StreamUsage = l.value
+	case learnStructured:
+		p.Structured = l.value
+	case learnRole:
+		p.SystemRole = l.value
+	case learnReasoning:
+		p.Reasoning, p.ReasoningOff = Default, ""
+	case learnContext:
+		p.MaxContext, _ = strconv.Atoi(l.value) // made by us from a number
+	case learnContinue:
+		p.Continue, p.VLLMPrefix = l.value, false
 	}
-	name := strings.ToLower(model[strings.LastIndex(model, "/")+1:])
-	for _, p := range [...]string{"o1", "o3", "o4", "gpt-5", "gpt-6"} {
-		if strings.HasPrefix(name, p) {
-			return capCompletion
-		}
-	}
-	return capTokens
 }
 
 // complaint returns the upstream's refusal of the request itself, nil for
 // every other failure.
 func complaint(err error) *upstream.Error {
 	var e *upstream.Error
-	if !errors.As(err, &e) {
+	if !errors.As(err, &e) || fault.CodeOf(err) != fault.UpstreamRejected {
 		return nil
 	}
-	if e.Status != http.StatusBadRequest && e.Status != http.StatusUnprocessableEntity {
+	if e.Status != http.StatusBadRequest && e.Status != http.StatusUnprocessableEntity && !tooLong(e) {
 		return nil
 	}
 	return e
 }
 
-// learn reads a refusal and returns what to send instead; ok is false when
-// nothing of ours was named. keep says whether it holds for later calls too:
-// a complaint about one schema says nothing about others.
-func (l learned) learn(e *upstream.Error, q request) (next learned, keep, ok bool) {
-	next = l
-	switch {
-	case q.schema && e.Names("response_format"), q.schema && l.structured == schemaStrict && e.Names("json_schema"),
-		q.schema && e.Names("json_object"):
-		if l.structured == schemaPrompt {
-			return l, false, false
-		}
-		next.structured = l.structured + 1
-		bad := strings.Contains(strings.ToLower(e.Detail), "invalid schema")
-		return next, !bad, true
-	case q.vllm && (e.Names("continue_final_message") || e.Names("add_generation_prompt")):
-		next.noVLLM = true
-	case q.cap == capTokens && e.Names(capTokens), q.cap == capCompletion && e.Names(capCompletion):
-		switch {
-		case l.capSwitched:
-			next.cap = capNone
-		case l.cap == capTokens:
-			next.cap, next.capSwitched = capCompletion, true
-		default:
-			next.cap, next.capSwitched = capTokens, true
-		}
-	case q.temperature && e.Names("temperature"):
-		next.noTemperature = true
-	case q.usage && (e.Names("stream_options") || e.Names("include_usage")):
-		next.noUsage = true
-	default:
-		return l, false, false
-	}
-	return next, true, true
-}
-
 // request says which optional fields a request carried.
 type request struct {
-	schema, vllm, temperature, usage bool
-	cap                              string
+	schema, vllm, temperature, usage, reasoning bool
+	cap                                         string // the name of the field, "" for none
+	role                                        bool
 }
 
-func number(n int) json.RawMessage {
-	b, err := json.Marshal(n)
-	if err != nil {
-		return json.RawMessage("0")
+var rungs = []string{SchemaStrict, SchemaPlain, SchemaObject, SchemaPrompt}
+
+// below is the next rung of structured output, "" under the last.
+func below(rung string) string {
+	i := slices.Index(rungs, rung)
+	if i < 0 || i+1 == len(rungs) {
+		return ""
 	}
-	return b
+	return rungs[i+1]
 }
+
+const (
+	fieldTokens     = "max_tokens"
+	fieldCompletion = "max_completion_tokens"
+)
+
+// learn reads a refusal; ok is false when nothing of ours was named. switched
+// says that the cap was spelled another way before.
+func learn(p Profile, e *upstream.Error, q request, switched bool) (l lesson, ok bool) {
+	l.keep = true
+	detail := strings.ToLower(e.Detail)
+	set := func(key, value string) (lesson, bool) {
+		l.key, l.value = key, value
+		return l, true
+	}
+	switch {
+	case tooLong(e):
+		if n := contextOf(detail); n > minCap && (p.MaxContext == 0 || n < p.MaxContext) {
+			return set(learnContext, strconv.Itoa(n))
+		}
+	case q.schema && p.Structured == SchemaStrict && e.Names("strict"):
+		return set(learnStructured, SchemaPlain)
+	case q.schema && (e.Names("response_format") || e.Names("json_schema") || e.Names("json_object")):
+		next := below(p.Structured)
+		if next == "" {
+			return l, false
+		}
+		if p.Structured == SchemaStrict && !strings.Contains(detail, "strict") {
+			next = SchemaObject // not the strictness: the whole form is unknown
+		}
+		l.keep = !strings.Contains(detail, "invalid schema")
+		return set(learnStructured, next)
+	case q.vllm && (e.Names("continue_final_message") || e.Names("add_generation_prompt")):
+		return set(learnContinue, ContinueInstruct)
+	case q.reasoning && p.ReasoningOff != "" && e.Names(reasoningName(p)):
+		return set(learnReasoning, Default)
+	case q.cap != "" && e.Names(q.cap) && !tooLarge(detail), q.cap == CapBoth && (e.Names(fieldTokens) || e.Names(fieldCompletion)):
+		switch {
+		case q.cap == CapBoth && e.Param == fieldCompletion:
+			return set(learnCap, CapTokens)
+		case switched:
+			return set(learnCap, CapNone)
+		case q.cap == fieldCompletion:
+			return set(learnCap, CapTokens)
+		}
+		return set(learnCap, CapCompletion)
+	case q.temperature && e.Names("temperature"):
+		return set(learnTemp, Omit)
+	case q.usage && (e.Names("stream_options") || e.Names("include_usage")):
+		return set(learnUsage, Omit)
+	case q.role && p.SystemRole == "developer" && strings.Contains(detail, "developer"):
+		return set(learnRole, "system")
+	}
+	return l, false
+}
+
+func reasoningName(p Profile) string {
+	name, _, _ := strings.Cut(p.ReasoningOff, "=")
+	return strings.TrimSpace(name)
+}
+
+// tooLong recognises the refusal of a prompt for its length, in the words of
+// several servers.
+func tooLong(e *upstream.Error) bool {
+	if strings.Contains(strings.ToLower(e.Code+" "+e.Type), "context") {
+		return true
+	}
+	d := strings.ToLower(e.Detail)
+	return strings.Contains(d, "context length") || strings.Contains(d, "context size") || strings.Contains(d, "context window") || strings.Contains(d, "n_ctx")
+}
+
+// tooLarge recognises that a cap is spelled well and asks for too much.
+func tooLarge(detail string) bool {
+	return strings.Contains(detail, "too large") || strings.Contains(detail, "at most") || strings.Contains(detail, "less than or equal")
+}
+
+var contextSize = regexp.MustCompile(`(?:context (?:length|size|window)(?: of this model)?(?: is| of|:)?(?: only)?|n_ctx["'=: ]+)\s*\(?(\d{3,8})`)
+
+// contextOf finds the size in a complaint, 0 for none.
+func contextOf(detail string) int {
+	m := contextSize.FindStringSubmatch(detail)
+	if m == nil {
+		return 0
+	}
+	n, err := strconv.Atoi(m[1])
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// known is the profile for a model with what was learned of it and has not
+// expired: a server that was mended or replaced gets another chance.
+func (c *Client) known(model string) (p Profile, capSwitched bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p = c.profile
+	now := time.Now()
+	for key, l := range c.lessons[model] {
+		if now.After(l.until) {
+			delete(c.lessons[model], key)
+			continue
+		}
+		capSwitched = capSwitched || key == learnCap
+		l.apply(&p)
+	}
+	return p, capSwitched
+}
+
+// remember keeps a lesson and says once which line of the configuration would
+// save the detour.
+func (c *Client) remember(model string, l lesson, why string) {
+	c.mu.Lock()
+	old, had := c.lessons[model][l.key]
+	l.until = time.Now().Add(c.cfg.LearnFor)
+	if c.lessons[model] == nil {
+		c.lessons[model] = map[string]lesson{}
+	}
+	c.lessons[model][l.key] = l
+	c.mu.Unlock()
+	if had && old.value == l.value {
+		return
+	}
+	c.cfg.Logger.Warn("the upstream taught us something; this line of configuration saves the detour", "upstream", c.cfg.Name, "model", model,
+		"why", why, "line", c.cfg.SettingPrefix+strings.ToUpper(l.key)+"="+l.value, "forgotten_after", c.cfg.LearnFor)
+}
+
+// Learned lists what the server taught us, as lines of configuration.
+func (c *Client) Learned() map[string][]Line {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := map[string][]Line{}
+	now := time.Now()
+	for model, ls := range c.lessons {
+		for _, l := range ls {
+			if now.Before(l.until) {
+				out[model] = append(out[model], Line{l.key, l.value})
+			}
+		}
+		slices.SortFunc(out[model], func(a, b Line) int { return strings.Compare(a.Key, b.Key) })
+	}
+	return out
+}
+
+func number(n int) json.RawMessage { return json.RawMessage(strconv.Itoa(n)) }

@@ -177,7 +177,7 @@ func TestFaultModels(t *testing.T) {
 			if strings.HasPrefix(model, "fault") {
 				model = "checkable-8+" + model
 			}
-			r := newRig(t, Config{Model: model, Timeouts: short, MaxRetries: 1})
+			r := newRig(t, Config{Model: model, Profile: Profile{Timeouts: short}, MaxRetries: 1})
 			text, fin, err := r.say(t, t.Context(), conversation.Prompt{Correlation: "corr-1", Purpose: "partner", Version: "p1"})
 			if want := prefixOf(full, tc.tokens); text != want || fin.Reason != tc.finish && err == nil || fault.CodeOf(err) != tc.code {
 				t.Fatalf("%q %+v %v; want %q %q %q", text, fin, err, want, tc.finish, tc.code)
@@ -325,7 +325,7 @@ func TestContinuation(t *testing.T) {
 	full := fake.Checkable(fake.Tag("secret learner text"), 12)
 	for _, strategy := range [...]string{ContinuePrefix, ContinueInstruct, ContinueAuto} {
 		for cut := 1; cut < len(full); cut += 7 {
-			r := newRig(t, Config{Model: "checkable-12", Continue: strategy})
+			r := newRig(t, Config{Model: "checkable-12", Profile: Profile{Continue: strategy}})
 			text, fin, err := r.say(t, t.Context(), conversation.Prompt{Kept: full[:cut]})
 			if err != nil || fin.Reason != "stop" {
 				t.Fatalf("%s at %d: %v", strategy, cut, err)
@@ -414,8 +414,9 @@ func TestNewRefusesBadConfig(t *testing.T) {
 	t.Parallel()
 	for _, c := range []Config{
 		{BaseURL: "", Model: "m"}, {BaseURL: "ftp://x/v1", Model: "m"}, {BaseURL: "http://u:p@x/v1", Model: "m"},
-		{BaseURL: "http://x/v1?key=1", Model: "m"}, {BaseURL: "http://x/v1"}, {BaseURL: "http://x/v1", Model: "m", Continue: "magic"},
-		{BaseURL: "http://x/v1", Model: "m", CapField: "tokens"},
+		{BaseURL: "http://x/v1?key=1", Model: "m"}, {BaseURL: "http://x/v1"}, {BaseURL: "http://x/v1", Model: "m", Profile: Profile{Continue: "magic"}},
+		{BaseURL: "http://x/v1", Model: "m", Profile: Profile{CapField: "max_tokens"}}, {BaseURL: "http://x/v1", Model: "m", Preset: "gpt"},
+		{BaseURL: "http://x/v1", Model: "m", Profile: Profile{Reasoning: Off}},
 	} {
 		if _, err := New(c); err == nil || strings.Contains(err.Error(), "u:p") {
 			t.Errorf("%+v: %v", c, err)
