@@ -26,6 +26,7 @@ func benchCommands() []*command {
 				fs.Float64Var(&ro.Rate, "rate", 30, "tokens per second of each")
 				fs.DurationVar(&ro.Window, "window", 10*time.Second, "measured time of a round")
 				fs.IntVar(&ro.Rounds, "rounds", 3, "rounds of each path")
+				fs.DurationVar(&ro.Patience, "patience", 0, "how long a round waits for other work on the machine to pause")
 				fs.StringVar(&ro.Profile, "profile", "", "`file` for a CPU profile of the server's last round")
 				other := fs.String("other", "", "a second `binary` to measure beside this one")
 				return func(ctx context.Context, c *call) int {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"sync"
@@ -23,6 +24,8 @@ type RelayOptions struct {
 	// Window is what is measured of each round, Rounds how often each path is.
 	Window time.Duration
 	Rounds int
+	// Patience is how long a round waits for other work on the machine to pause.
+	Patience time.Duration
 	// Profile, when set, is where a CPU profile of the server's last round goes.
 	Profile string
 }
@@ -65,6 +68,34 @@ func (r *Round) PerMillion(parts ...string) float64 {
 	return s / float64(max(r.Tokens, 1)) * 1e6
 }
 
+// Foreign is what else the machine did, in percent of one core: other work,
+// and the kernel's that it charges to nobody.
+func (r *Round) Foreign() float64 {
+	s := r.CPU["machine"]
+	for _, k := range []string{"process", "redis", "postgres", "stand-in", "client"} {
+		s -= r.CPU[k]
+	}
+	return 100 * max(s, 0) / r.Window.Seconds()
+}
+
+// quiet waits until the machine does little, or patience is over.
+func quiet(ctx context.Context, patience time.Duration) error {
+	const look = 500 * time.Millisecond
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		before, err := busy()
+		if err == nil {
+			err = pause(ctx, look)
+		}
+		if err != nil {
+			return err
+		}
+		if after, err := busy(); err != nil || (after-before)/look.Seconds() < 0.2*float64(runtime.NumCPU()) {
+			return err
+		}
+	}
+	return nil
+}
+
 // path is one way from the stand-in to the load client.
 type path struct {
 	name    string
@@ -96,13 +127,16 @@ func Relay(ctx context.Context, o *Options, ro RelayOptions) ([]Round, *Conditio
 	for n := range ro.Rounds {
 		for i := range run.paths {
 			p := run.paths[(i+n)%len(run.paths)]
+			if err := quiet(ctx, ro.Patience); err != nil {
+				return out, nil, err
+			}
 			r, err := run.round(ctx, p, ro.Profile != "" && n == ro.Rounds-1 && p.name == PathServer)
 			if err != nil {
 				return out, nil, fmt.Errorf("%s: %w", p.name, err)
 			}
-			o.say("round %d %-11s p50 %6.2f ms  p99 %7.2f ms  %6d tokens  cpu %5.1f s/M (+redis %5.1f +postgres %5.1f, stand-in %5.1f, client %5.1f)  machine %3.0f %%  lost %d doubled %d broken %d",
+			o.say("round %d %-11s p50 %6.2f ms  p99 %7.2f ms  %6d tokens  cpu %5.1f s/M (+redis %5.1f +postgres %5.1f, stand-in %5.1f, client %5.1f)  foreign %3.0f %%  lost %d doubled %d broken %d",
 				n+1, p.name, ms(r.P50), ms(r.P99), r.Tokens, r.PerMillion("process"), r.PerMillion("redis"), r.PerMillion("postgres"),
-				r.PerMillion("stand-in"), r.PerMillion("client"), 100*r.CPU["machine"]/r.Window.Seconds(), r.Lost, r.Doubled, r.Broken)
+				r.PerMillion("stand-in"), r.PerMillion("client"), r.Foreign(), r.Lost, r.Doubled, r.Broken)
 			out = append(out, r)
 		}
 	}

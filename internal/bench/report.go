@@ -25,8 +25,8 @@ func WriteRelay(w io.Writer, rounds []Round, ro RelayOptions, c *Conditions) {
 	all := func(r *Round) float64 { return r.PerMillion("process", "redis", "postgres") }
 	p("%d learners × %g tokens/s, window %s, median of %d rounds, in brackets the range over rounds.", ro.Learners, ro.Rate, ro.Window, ro.Rounds)
 	p("")
-	p("| path | delay p50 | delay p99 | added p50 | added p99 | CPU s per 10⁶ tokens, process | with Redis and Postgres | tokens/s | lost, doubled |")
-	p("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+	p("| path | delay p50 | delay p99 | added p50 | added p99 | CPU s per 10⁶ tokens, process | with Redis and Postgres | tokens/s | lost, doubled | other work, % of a core |")
+	p("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
 	for _, n := range names {
 		rs := by[n]
 		lost, doubled := 0, 0
@@ -43,8 +43,8 @@ func WriteRelay(w io.Writer, rounds []Round, ro RelayOptions, c *Conditions) {
 		if n == PathServer || n == PathOther {
 			cpuAll = ranged(rs, all, "%.0f")
 		}
-		p("| %s | %s ms | %s ms | %s | %s | %s | %s | %.0f | %d, %d |", n, ranged(rs, p50, "%.2f"), ranged(rs, p99, "%.1f"), added50, added99,
-			cpu, cpuAll, median(n, func(r *Round) float64 { return float64(r.Tokens) / r.Window.Seconds() }), lost, doubled)
+		p("| %s | %s ms | %s ms | %s | %s | %s | %s | %.0f | %d, %d | %s |", n, ranged(rs, p50, "%.2f"), ranged(rs, p99, "%.1f"), added50, added99,
+			cpu, cpuAll, median(n, func(r *Round) float64 { return float64(r.Tokens) / r.Window.Seconds() }), lost, doubled, ranged(rs, (*Round).Foreign, "%.0f"))
 	}
 	p("")
 	if relay := median(PathRelay, own); relay > 0 {
@@ -54,17 +54,8 @@ func WriteRelay(w io.Writer, rounds []Round, ro RelayOptions, c *Conditions) {
 				median(PathServer, all)/median(PathOther, all), median(PathServer, p50)/median(PathOther, p50), median(PathServer, p99)/median(PathOther, p99))
 		}
 	}
-	p("CPU of stand-in %.0f and load client %.0f s per 10⁶ tokens at the server's rounds, which run on the same cores; the machine was busy %.0f %% of %s.",
-		median(PathServer, func(r *Round) float64 { return r.PerMillion("stand-in") }), median(PathServer, func(r *Round) float64 { return r.PerMillion("client") }),
-		median(PathServer, func(r *Round) float64 { return 100 * r.CPU["machine"] / r.Window.Seconds() }), "one core's time")
-	foreign := median(PathServer, func(r *Round) float64 {
-		s := r.CPU["machine"]
-		for _, k := range []string{"process", "redis", "postgres", "stand-in", "client"} {
-			s -= r.CPU[k]
-		}
-		return 100 * s / r.Window.Seconds()
-	})
-	p("Of that, %.0f %% was neither of these processes: other work on the machine, and the kernel's own.", foreign)
+	p("At the server's rounds stand-in and load client took %.0f and %.0f s per 10⁶ tokens on the same cores.",
+		median(PathServer, func(r *Round) float64 { return r.PerMillion("stand-in") }), median(PathServer, func(r *Round) float64 { return r.PerMillion("client") }))
 	writeConditions(w, c)
 }
 
