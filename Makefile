@@ -1,11 +1,12 @@
 # Everything a developer does. "make" alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help dev build test unit lint bench hooks generate clean
+.PHONY: help dev build test unit lint bench bench-relay hooks generate clean
 
 PKGS ?=
+BENCH ?=
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 dev: ## run the server with everything embedded, data in ./data, chatty log
 	FLUENTPRO_DATA_DIR=data FLUENTPRO_LOG_LEVEL=debug go run ./cmd/fluentpro
@@ -24,6 +25,9 @@ lint: ## check format, vet, linters, module file and scripts
 
 bench: ## run the benchmarks of the packages (PKGS=./streaming/... for some)
 	go test -run '^$$' -bench . -benchmem $(or $(PKGS),./...)
+
+bench-relay: ## measure a running server beside a bare relay, idle memory, kills
+	@scripts/bench.sh $(BENCH)
 
 hooks: ## have git run make lint before each commit
 	git config core.hooksPath scripts/hooks
