@@ -278,3 +278,19 @@ func TestFieldsOfTheLogAreNamed(t *testing.T) {
 		}
 	}
 }
+
+// TestAnomaliesAreListed compares what the inspector can find with what the
+// operators' document explains.
+func TestAnomaliesAreListed(t *testing.T) {
+	t.Parallel()
+	src, doc := read(t, "conversation/inspector/judge.go"), read(t, "docs/operations.md")
+	found := regexp.MustCompile(`add\("([a-z_]+)"`).FindAllStringSubmatch(src, -1)
+	if len(found) < 5 {
+		t.Fatalf("only %d anomalies found", len(found))
+	}
+	for _, m := range found {
+		if !strings.Contains(doc, "| `"+m[1]+"` |") {
+			t.Errorf("docs/operations.md does not explain %s", m[1])
+		}
+	}
+}
