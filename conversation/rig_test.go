@@ -3,7 +3,6 @@ package conversation_test
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"strings"
 	"sync"
@@ -17,6 +16,7 @@ import (
 	"github.com/fluentpro/fluentpro/conversation/redislog"
 	"github.com/fluentpro/fluentpro/conversation/sqlstore"
 	"github.com/fluentpro/fluentpro/internal/sqldb"
+	"github.com/fluentpro/fluentpro/internal/testenv"
 )
 
 type silent struct{}
@@ -141,7 +141,7 @@ func newNode(t *testing.T, db *sqldb.DB, addr string, m conversation.Model, o ri
 	if o.instance == "" {
 		o.instance = string(conversation.NewID())
 	}
-	lg := slog.New(slog.NewTextHandler(io.Discard, nil))
+	lg := slog.New(slog.DiscardHandler)
 	if testing.Verbose() {
 		lg = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
@@ -181,13 +181,7 @@ func newNode(t *testing.T, db *sqldb.DB, addr string, m conversation.Model, o ri
 
 func eventually(t *testing.T, what string, cond func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(15 * time.Second)
-	for !cond() {
-		if time.Now().After(deadline) {
-			t.Fatalf("never: %s", what)
-		}
-		time.Sleep(2 * time.Millisecond) // a poll with a deadline
-	}
+	testenv.EventuallyTrue(t, 20*time.Second, what, cond)
 }
 
 const owner = conversation.LearnerID("learner-1")

@@ -193,12 +193,6 @@ func (m *Manager) part(c member) {
 	delete(m.members, c)
 }
 
-func (m *Manager) isDraining() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.draining
-}
-
 func (m *Manager) errDraining() error {
 	return &fault.Error{Code: fault.Draining, Message: "This server is going away; connect again.", RetryAfterMS: 1000}
 }

@@ -19,7 +19,7 @@ import (
 func runServe(ctx context.Context, cfg *configs.Config, stdout, stderr io.Writer) int {
 	log := newLogger(cfg, stderr)
 	for _, w := range cfg.Warnings() {
-		log.Warn(w)
+		log.Warn("configuration", "warning", w)
 	}
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()

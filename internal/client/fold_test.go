@@ -126,8 +126,8 @@ func TestSeqRules(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	// A merged event that begins right after is appended.
-	next := s.delta(6, "gh")
-	next = s.delta(6, "ghij")
+	s.delta(6, "gh") // seq 7, never seen
+	next := s.delta(6, "ghij")
 	next.From = 7
 	play(t, f, next)
 	clean(t, f)

@@ -87,6 +87,7 @@ func DialWS(ctx context.Context, o *Options, session string, views ...*View) (*W
 	if t := o.token(); t != "" {
 		h.Set("Authorization", "Bearer "+t)
 	}
+	//nolint:bodyclose // problemOf closes it, and without an error the library owns it
 	conn, res, err := websocket.Dial(ctx, o.base()+"/api/v2/ws", &websocket.DialOptions{
 		HTTPClient: o.client(), HTTPHeader: h, Subprotocols: []string{"conv.v1.json"},
 	})

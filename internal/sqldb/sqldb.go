@@ -78,8 +78,7 @@ func openPostgres(ctx context.Context, url string, opts Options) (*DB, error) {
 	pool.SetMaxIdleConns(n)
 	pool.SetConnMaxIdleTime(5 * time.Minute)
 	db := &DB{Engine: Postgres}
-	db.bun = bun.NewDB(pool, pgdialect.New())
-	db.bun.AddQueryHook(counter{&db.queries})
+	db.bun = bun.NewDB(pool, pgdialect.New()).WithQueryHook(counter{&db.queries})
 	if err := pool.PingContext(ctx); err != nil {
 		_ = pool.Close()
 		return nil, fmt.Errorf("open postgres at %s:%d: %w", cfg.Host, cfg.Port, err)
@@ -107,8 +106,7 @@ func openSQLite(ctx context.Context, path string, opts Options) (*DB, error) {
 	pool.SetMaxOpenConns(n)
 	pool.SetMaxIdleConns(n)
 	db := &DB{Engine: SQLite, unlock: unlock}
-	db.bun = bun.NewDB(pool, sqlitedialect.New())
-	db.bun.AddQueryHook(counter{&db.queries})
+	db.bun = bun.NewDB(pool, sqlitedialect.New()).WithQueryHook(counter{&db.queries})
 	if err := pool.PingContext(ctx); err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("open sqlite %s: %w", path, err)

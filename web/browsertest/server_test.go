@@ -51,6 +51,7 @@ func build(t *testing.T) string {
 		return p // built by whoever runs the tests
 	}
 	binary.once.Do(func() {
+		//nolint:usetesting // shared by all tests; TestMain removes it
 		if binary.dir, binary.err = os.MkdirTemp("", "browsertest"); binary.err != nil {
 			return
 		}
