@@ -223,6 +223,8 @@ func (r *Runner) work(ctx context.Context, a *activeRun, reason string) {
 			result = "fenced"
 		case errors.Is(err, errStopped):
 			result = "stopped"
+		case errors.Is(err, errFailed):
+			result = "failed"
 		default:
 			// Draining, or something that this node cannot get past: any node
 			// may go on from what is there.
@@ -290,11 +292,14 @@ func (r *Runner) attempt(ctx context.Context, claim *Claim, how BeginHow, reason
 	}
 	claim.Run.Base = b.Base
 	if b.Stopped || claim.Cancel {
-		return r.finish(ctx, claim, b, Finishing{State: RunStopped, Text: b.Text})
+		if err := r.finish(ctx, claim, b, Finishing{State: RunStopped, Text: b.Text}); err != nil {
+			return err
+		}
+		return errStopped
 	}
 	if claim.Tries > r.cfg.MaxTries {
-		return r.finish(ctx, claim, b, Finishing{State: RunFailed, Text: b.Text, Finish: string(fault.AttemptsExhausted),
-			Message: fault.SpecOf(fault.AttemptsExhausted).Title, Retryable: true})
+		return failed(r.finish(ctx, claim, b, Finishing{State: RunFailed, Text: b.Text, Finish: string(fault.AttemptsExhausted),
+			Message: fault.SpecOf(fault.AttemptsExhausted).Title, Retryable: true}))
 	}
 	st, err := r.state(ctx, claim)
 	if err != nil {
@@ -408,8 +413,18 @@ func (r *Runner) fail(ctx context.Context, claim *Claim, b Began, text string, e
 	}
 	r.lg.Warn("run failed", "conversation_id", claim.Run.Conversation, "run", claim.Run.No, "code", f.Code, "err", err)
 	spec := fault.SpecOf(f.Code)
-	return r.finish(ctx, claim, b, Finishing{State: RunFailed, Text: text, Finish: string(spec.Code), Message: spec.Title,
-		Retryable: spec.Retry == "later" || spec.Retry == "reconnect"})
+	return failed(r.finish(ctx, claim, b, Finishing{State: RunFailed, Text: text, Finish: string(spec.Code), Message: spec.Title,
+		Retryable: spec.Retry == "later" || spec.Retry == "reconnect"}))
+}
+
+// errFailed says that a run has ended, durably, as failed.
+var errFailed = errors.New("run failed")
+
+func failed(err error) error {
+	if err == nil {
+		return errFailed
+	}
+	return err
 }
 
 // finish commits the end of the run, however long SQL takes to answer, and

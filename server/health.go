@@ -105,5 +105,5 @@ func serveReady(w http.ResponseWriter, r *http.Request, checks []Check, verbose 
 func (s *Server) livez(w http.ResponseWriter, _ *http.Request) { serveLive(w) }
 
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
-	serveReady(w, r, s.deps.Checks, r.URL.Query().Has("verbose"))
+	serveReady(w, r, s.deps.Checks, false)
 }

@@ -17,7 +17,7 @@ func stateCommands() []*command {
 	return []*command{
 		{
 			name: "list", short: "conversations that are live, with what is odd about them", settings: true,
-			long: "Filters are those of GET /ops/v1/state, for example --filter owner=node-1. Data goes to stdout,\ntalk to stderr.",
+			long: "Filters are those of GET /ops/v1/state, for example --filter state=writing. Data goes to stdout,\ntalk to stderr.",
 			setup: func(fs *flag.FlagSet) runner {
 				o, v := opsFlags(fs), viewFlags(fs)
 				state := fs.String("state", "", "only conversations in this `state`")

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -16,6 +18,15 @@ import (
 type redisClients struct {
 	calls, bell redis.UniversalClient
 	embedded    *miniredis.Miniredis
+}
+
+// quietRedis sends the library's own log lines, which name hosts, to debug.
+type quietRedis struct{ log *slog.Logger }
+
+func (q quietRedis) Printf(ctx context.Context, format string, args ...any) {
+	if q.log.Enabled(ctx, slog.LevelDebug) {
+		q.log.DebugContext(ctx, "redis client", "line", fmt.Sprintf(format, args...))
+	}
 }
 
 // openRedis connects to url, or starts the embedded Redis when it is empty. A

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/fluentpro/fluentpro/configs"
 	"github.com/fluentpro/fluentpro/internal/buildinfo"
 )
@@ -18,6 +20,7 @@ import (
 // it runs on, and ends when ctx ends or a signal comes.
 func runServe(ctx context.Context, cfg *configs.Config, stdout, stderr io.Writer) int {
 	log := newLogger(cfg, stderr)
+	redis.SetLogger(quietRedis{log})
 	for _, w := range cfg.Warnings() {
 		log.Warn("configuration", "warning", w)
 	}
