@@ -1,0 +1,101 @@
+package memstore
+
+import (
+	"context"
+	"sync"
+
+	"github.com/fluentpro/fluentpro/conversation"
+)
+
+// Bell delivers copies of what is appended on the server that its Log is
+// connected to, as redislog.Bell does.
+type Bell struct {
+	// deliver decides when (or whether) a message arrives; it calls arrive
+	// then, without waiting itself.
+	deliver func(id conversation.ID, arrive func())
+
+	mu       sync.Mutex // guards what follows
+	rooms    map[conversation.ID]func(conversation.Epoch, conversation.Event)
+	suspects func()
+}
+
+// NewBell returns the bell of a node whose log is l. A nil deliver lets every
+// message arrive at once.
+func NewBell(l *Log, deliver func(id conversation.ID, arrive func())) *Bell {
+	if deliver == nil {
+		deliver = func(_ conversation.ID, arrive func()) { arrive() }
+	}
+	b := &Bell{deliver: deliver, rooms: map[conversation.ID]func(conversation.Epoch, conversation.Event){}}
+	l.mu.Lock()
+	l.bell = b
+	s := l.server
+	l.mu.Unlock()
+	s.ring(b)
+	return b
+}
+
+// Listen begins to deliver a conversation's events to fn, which must not block.
+func (b *Bell) Listen(_ context.Context, id conversation.ID, fn func(conversation.Epoch, conversation.Event)) (stop func(), err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.rooms[id] = fn
+	return func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		delete(b.rooms, id)
+	}, nil
+}
+
+// OnSuspect sets what is called when messages may have been lost.
+func (b *Bell) OnSuspect(fn func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.suspects = fn
+}
+
+func (b *Bell) suspect() {
+	b.mu.Lock()
+	fn := b.suspects
+	b.mu.Unlock()
+	if fn != nil {
+		fn()
+	}
+}
+
+func (s *Server) ring(b *Bell) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bells[b] = struct{}{}
+}
+
+func (s *Server) unring(b *Bell) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.bells, b)
+}
+
+// publish rings with what a script has added, in order, outside the lock: a
+// listener may ask this server again.
+func (s *Server) publish(id conversation.ID, ep conversation.Epoch, added []conversation.Event) {
+	if len(added) == 0 {
+		return
+	}
+	s.mu.Lock()
+	bells := make([]*Bell, 0, len(s.bells))
+	for b := range s.bells {
+		bells = append(bells, b)
+	}
+	s.mu.Unlock()
+	for _, b := range bells {
+		for _, ev := range added {
+			b.deliver(id, func() {
+				b.mu.Lock()
+				fn := b.rooms[id]
+				b.mu.Unlock()
+				if fn != nil {
+					fn(ep, ev)
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,24 @@
+package memstore_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/fluentpro/fluentpro/conversation/memstore"
+	"github.com/fluentpro/fluentpro/conversation/storetest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// TestLocks runs in fake time: the terms are the clock's.
+func TestLocks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		db := memstore.NewDB(nil, nil)
+		l := memstore.NewLog(memstore.NewServer("a", nil), memstore.NewStore(db, nil), memstore.LogOptions{})
+		storetest.Locks(t, memstore.NewLocks(l, nil), time.Sleep)
+	})
+}
