@@ -50,11 +50,13 @@ func benchCommands() []*command {
 			setup: func(fs *flag.FlagSet) runner {
 				open := benchFlags(fs)
 				n := fs.Int("connections", 5000, "how many of each transport")
+				profile := fs.String("profile", "", "`file` for heap profiles; the transport is added to its name")
 				return func(ctx context.Context, c *call) int {
 					if *n < 100 || *n > 50_000 {
 						return c.fail(exitUsage, "between 100 and 50000 connections")
 					}
 					return open(ctx, c, func(ctx context.Context, o *bench.Options) error {
+						o.HeapProfile = *profile
 						rs, cond, err := bench.IdleMemory(ctx, o, *n)
 						if err == nil {
 							bench.WriteIdle(c.stdout, rs, cond)

@@ -30,6 +30,9 @@ type Options struct {
 	DatabaseURL string
 	// RedisURL is a Redis of its own; empty starts a redis-server.
 	RedisURL string
+	// HeapProfile, when set, is where IdleMemory leaves heap profiles, one per
+	// transport, its name added.
+	HeapProfile string
 	// Dir takes the logs of the processes.
 	Dir string
 	// Talk gets progress, one line each.

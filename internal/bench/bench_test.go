@@ -194,7 +194,7 @@ func TestReportsAreTables(t *testing.T) {
 	var b strings.Builder
 	WriteRelay(&b, rounds, RelayOptions{Learners: 2, Rate: 30, Window: time.Second, Rounds: 1}, &Conditions{Redis: "7", Postgres: "15"})
 	for _, want := range []string{"| server | 3.00 ms | 9.0 ms | 2.00 ms | 7.0 ms | 2 | 4 | 1000000 | 3, 0 | 100 |", "Server alone ÷ bare relay: 2.00; server, Redis and Postgres ÷ bare relay: 4.00"} {
-		if !strings.Contains(b.String(), want) {
+		if !strings.Contains(b.String(), want) || strings.Contains(b.String(), "%!") {
 			t.Errorf("%q is not in\n%s", want, b.String())
 		}
 	}
@@ -204,7 +204,7 @@ func TestReportsAreTables(t *testing.T) {
 		t.Error(b.String())
 	}
 	b.Reset()
-	WriteIdle(&b, []Idle{{Transport: "SSE", Connections: 10, Before: Memory{1 << 20, 0, 0}, After: Memory{2 << 20, 10240, 0}}}, &Conditions{})
+	WriteIdle(&b, []Idle{{Transport: "SSE", Connections: 10, Before: Memory{RSS: 1 << 20}, After: Memory{RSS: 2 << 20, Heap: 10240}}}, &Conditions{})
 	if !strings.Contains(b.String(), "| 10 SSE | 1.0 MiB | 2.0 MiB | 102.4 KiB | 1.0 KiB | 0.0 KiB |") {
 		t.Error(b.String())
 	}

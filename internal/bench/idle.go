@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,7 +18,10 @@ import (
 )
 
 // Memory is what a node holds once its garbage is collected.
-type Memory struct{ RSS, Heap, Stack int64 }
+type Memory struct {
+	RSS, Heap, Stack int64
+	profile          string
+}
 
 // Idle is the memory of a node without and with idle connections.
 type Idle struct {
@@ -83,6 +87,11 @@ func (o *Options) idle(ctx context.Context, redis, transport string, learners []
 	opened := time.Since(begun)
 	if r.After, err = node.memory(ctx); err != nil {
 		return r, err
+	}
+	if o.HeapProfile != "" {
+		if err := os.WriteFile(o.HeapProfile+"."+transport, []byte(r.After.profile), 0o600); err != nil {
+			return r, err
+		}
 	}
 	r.Connections -= warm
 	o.say("%s: %d connections opened in %.1f s; RSS %.1f -> %.1f MiB, heap %.1f -> %.1f, stacks %.1f -> %.1f; %d ended early", transport, connections, opened.Seconds(),
@@ -191,9 +200,11 @@ func (c *child) memory(ctx context.Context) (Memory, error) {
 	low := int64(1 << 62)
 	same := 0
 	for range 40 {
-		if _, err := c.get(ctx, "/debug/pprof/heap?gc=1"); err != nil {
+		profile, err := c.get(ctx, "/debug/pprof/heap?gc=1")
+		if err != nil {
 			return m, err
 		}
+		m.profile = profile
 		if err := pause(ctx, time.Second); err != nil {
 			return m, err
 		}

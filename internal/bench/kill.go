@@ -21,7 +21,13 @@ type Kills struct {
 	// Lost, Doubled and TakenBack count characters; Unfinished counts replies
 	// that did not end as completed.
 	Lost, Doubled, TakenBack, Unfinished int
+	// Elsewhere counts tries in which the watching node had claimed the run
+	// first, as any node may, so that the wrong one was killed. Their texts are
+	// judged too, their waits mean nothing.
+	Elsewhere int
 }
+
+var errElsewhere = errors.New("another node wrote the reply")
 
 const (
 	killTokens = 120
@@ -43,7 +49,8 @@ func Kill(ctx context.Context, o *Options, count int) (*Kills, *Conditions, erro
 	}
 	defer pg.close()
 	const each = 10
-	learners, err := o.seed(ctx, redis.url, (count+each-1)/each, each)
+	tries := count + count/2 + 5
+	learners, err := o.seed(ctx, redis.url, (tries+each-1)/each, each)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -61,17 +68,21 @@ func Kill(ctx context.Context, o *Options, count int) (*Kills, *Conditions, erro
 	k := &Kills{}
 	var ends sync.WaitGroup
 	var mu sync.Mutex // guards k from the replies that end in the background
-	for i := range count {
+	for i := 0; i < tries && len(k.Waits) < count; i++ {
 		l := &learners[i/each]
 		s := &scene{o: o, redis: redis.url, upstream: upstream.base, model: model, stays: stays, learner: l, conv: l.conversations[i%each], no: i}
 		wait, err := s.play(ctx)
-		if err != nil {
+		if errors.Is(err, errElsewhere) {
+			k.Elsewhere++
+		} else if err != nil {
 			s.close()
 			ends.Wait()
 			return k, nil, fmt.Errorf("kill %d: %w", i+1, err)
 		}
-		k.Waits = append(k.Waits, wait)
-		o.say("kill %d: %d ms", i+1, wait.Milliseconds())
+		if err == nil {
+			k.Waits = append(k.Waits, wait)
+			o.say("kill %d: %d ms", i+1, wait.Milliseconds())
+		}
 		ends.Go(func() {
 			defer s.close()
 			v := s.end(ctx)
@@ -89,6 +100,9 @@ func Kill(ctx context.Context, o *Options, count int) (*Kills, *Conditions, erro
 		})
 	}
 	ends.Wait()
+	if len(k.Waits) < count {
+		return k, nil, fmt.Errorf("only %d of %d kills hit the writing node", len(k.Waits), count)
+	}
 	return k, &Conditions{Redis: redis.version, Postgres: pg.version}, nil
 }
 
@@ -157,10 +171,13 @@ func (s *scene) play(ctx context.Context) (time.Duration, error) {
 				return true
 			}
 		}
-		return false
+		return s.view.ended != ""
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return 0, fmt.Errorf("no new character: %w", err)
+	case first.IsZero():
+		return 0, errElsewhere
 	}
 	return first.Sub(killed), nil
 }

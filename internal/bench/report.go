@@ -25,7 +25,7 @@ func WriteRelay(w io.Writer, rounds []Round, ro RelayOptions, c *Conditions) {
 	all := func(r *Round) float64 { return r.PerMillion("process", "redis", "postgres") }
 	p("%d learners × %g tokens/s, window %s, median of %d rounds, in brackets the range over rounds.", ro.Learners, ro.Rate, ro.Window, ro.Rounds)
 	p("")
-	p("| path | delay p50 | delay p99 | added p50 | added p99 | CPU s per 10⁶ tokens, process | with Redis and Postgres | tokens/s | lost, doubled | other work, % of a core |")
+	p("| path | delay p50 | delay p99 | added p50 | added p99 | CPU s per 10⁶ tokens, process | with Redis and Postgres | tokens/s | lost, doubled | other work, %% of a core |")
 	p("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
 	for _, n := range names {
 		rs := by[n]
@@ -108,5 +108,9 @@ func WriteKill(w io.Writer, k *Kills, c *Conditions) {
 	p("| kills of the writing node | kill -9 to first new character p50 | p99 | longest | characters lost | doubled | taken back | replies not completed |")
 	p("| --- | --- | --- | --- | --- | --- | --- | --- |")
 	p("| %d | %.2f s | %.2f s | %.2f s | %d | %d | %d | %d |", len(d), q(0.5).Seconds(), q(0.99).Seconds(), q(1).Seconds(), k.Lost, k.Doubled, k.TakenBack, k.Unfinished)
+	if k.Elsewhere > 0 {
+		p("")
+		p("In %d more tries the watching node had claimed the reply first, so that the kill met an idle node.", k.Elsewhere)
+	}
 	writeConditions(w, c)
 }
