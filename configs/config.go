@@ -74,21 +74,6 @@ type Redis struct {
 	Incarnation string `yaml:"incarnation" oneof:"auto|replid|marker" doc:"how a Redis that lost its data is recognised: by replication id, by a marker key, or whichever works"`
 }
 
-// Upstream is the model.
-type Upstream struct {
-	BaseURL  string `yaml:"base_url" doc:"OpenAI-compatible endpoint, /v1 included (or OPENAI_BASE_URL); scripted: the partner inside this process"`
-	APIKey   Secret `yaml:"api_key" doc:"key for it (or OPENAI_API_KEY); a key without base_url means api.openai.com"`
-	Model    string `yaml:"model" doc:"model to ask for"`
-	Continue string `yaml:"continue" oneof:"auto|instruct|prefix" doc:"how a cut reply is gone on with: by an instruction, or by a prefix where the upstream writes on from an assistant message; auto knows the scripted partner and instructs all others"`
-	Script   Script `yaml:"script"`
-}
-
-// Script is the pace of the scripted partner.
-type Script struct {
-	FirstToken      time.Duration `yaml:"first_token" doc:"scripted partner: time to the first token"`
-	TokensPerSecond float64       `yaml:"tokens_per_second" doc:"scripted partner: pace of the rest"`
-}
-
 // Ops is the operators' listener.
 type Ops struct {
 	Listen string `yaml:"listen" doc:"host:port of inspector, metrics and probes, or off; none set: loopback, the port after listen"`
@@ -118,7 +103,7 @@ func defaults() Config {
 		Profile:    Development,
 		Listen:     "127.0.0.1:8080",
 		Redis:      Redis{Incarnation: "auto"},
-		Upstream:   Upstream{Model: defaultModel, Continue: "auto", Script: Script{FirstToken: 300 * time.Millisecond, TokensPerSecond: 60}},
+		Upstream:   upstreamDefaults(),
 		Log:        Log{Level: "info", Format: "text"},
 		Limits:     Limits{FrameBytes: 64 << 10, MessageChars: 8192, Subscriptions: 32, ConnectionsPerUser: 20, Queue: 4},
 		Lease:      3 * time.Second,

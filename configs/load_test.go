@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -133,6 +134,7 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 		"limits.subscriptions": "5", "limits.connections_per_user": "6", "limits.queue": "0", "public_origins": "https://a.example,https://b.example",
 		"advertise_addr": "10.0.0.1:9", "trusted_proxies": "10.0.0.0/8", "allow_embedded": "redis", "lease": "9s", "heartbeat": "1s", "drain": "0s", "checkpoint": "never",
 	}
+	maps.Copy(other, otherUpstream)
 	base := load(t)
 	for _, v := range base.Values() {
 		text, ok := other[v.Key]
@@ -140,7 +142,7 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 			t.Errorf("%s has no row in this test", v.Key)
 			continue
 		}
-		c, err := Load(Input{Env: []string{v.Env + "=" + text}})
+		c, err := Load(Input{Env: append(slices.Clone(neededBy[v.Key]), v.Env+"="+text)})
 		if err != nil {
 			t.Errorf("%s=%s: %v", v.Env, text, err)
 			continue

@@ -213,37 +213,6 @@ func (v *validator) urls() {
 
 func digits(s string) bool { return strings.Trim(s, "0123456789") == "" && len(s) < 6 }
 
-func (v *validator) upstream() {
-	c := v.c
-	if c.EmbeddedUpstream() {
-		return
-	}
-	u, err := url.Parse(c.Upstream.BaseURL)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
-		v.bad("upstream.base_url", "must be an http or https URL, like %s", openAI)
-		return
-	}
-	ip, _ := netip.ParseAddr(u.Hostname())
-	switch {
-	case u.User != nil:
-		v.bad("upstream.base_url", "must not carry a user or password; the key goes into %s", v.env["upstream.api_key"])
-	case u.RawQuery != "" || u.Fragment != "":
-		v.bad("upstream.base_url", "must not have a query or fragment")
-	case ip.IsLinkLocalUnicast():
-		v.bad("upstream.base_url", "points to a link-local address, where cloud machines keep their credentials")
-	case u.Scheme == "http" && c.Upstream.APIKey.Reveal() != "" && !loopback(u.Hostname()) && c.Strict():
-		v.warn("upstream.base_url", "sends the key over plain http to another machine")
-	}
-	if c.Upstream.Model == "" {
-		v.bad("upstream.model", "is needed for %s", u.Redacted())
-	} else if c.Upstream.BaseURL != openAI && v.origin["upstream.model"] == "" {
-		v.warn("upstream.model", "is not set; %s will be asked for %s", u.Host, c.Upstream.Model)
-	}
-	if strings.ContainsAny(c.Upstream.APIKey.Reveal(), "\r\n\t ") {
-		v.bad("upstream.api_key", "contains white space")
-	}
-}
-
 func (v *validator) between(key string, got, least, most time.Duration) {
 	if got < least || got > most {
 		v.bad(key, "%v is not between %v and %v", got, least, most)
