@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fluentpro/fluentpro/conversation"
+	"github.com/fluentpro/fluentpro/internal/fault"
 )
 
 // Log reads a conversation's log.
@@ -95,6 +96,10 @@ func NewHub(cfg Config, log Log, keeper Keeper, bell Bell, counts Counts, lg *sl
 // Attach implements Source.
 func (h *Hub) Attach(ctx context.Context, id conversation.ID, viewer conversation.LearnerID, cursor string) (Feed, error) {
 	h.mu.Lock()
+	if h.ctx.Err() != nil {
+		h.mu.Unlock()
+		return nil, fault.New(fault.Draining, "The server is going away.")
+	}
 	r, ok := h.rooms[id]
 	if !ok {
 		r = newRoom(h, id)
@@ -153,14 +158,18 @@ func (h *Hub) Run(ctx context.Context) error {
 	defer poll.Stop()
 	relay := time.NewTicker(h.cfg.Relay)
 	defer relay.Stop()
-	for turn := 0; ; turn++ {
+	turn := 0 // counts polls alone: with the relay's it would never meet some phases
+	for {
 		select {
 		case <-ctx.Done():
+			h.mu.Lock() // from here on no room begins
 			h.cancel()
+			h.mu.Unlock()
 			h.eachRoom(func(r *room) { r.close() })
 			h.wg.Wait()
 			return nil
 		case <-poll.C:
+			turn++
 			h.sweep()
 			h.eachRoom(func(r *room) {
 				if r.busy() || (turn+r.phase)%30 == 0 {

@@ -1,0 +1,597 @@
+package streaming_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/fluentpro/fluentpro/conversation"
+	"github.com/fluentpro/fluentpro/internal/fault"
+	"github.com/fluentpro/fluentpro/streaming"
+)
+
+// inTime runs a test with a world and a hub in a bubble of fake time.
+func inTime(t *testing.T, cfg streaming.Config, fn func(t *testing.T, w *world, h *streaming.Hub)) {
+	t.Helper()
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		h, stop := w.hub(cfg)
+		fn(t, w, h)
+		stop()
+		synctest.Wait()
+		if n := w.listeners(); n != 0 {
+			t.Errorf("%d rooms still listen after Run", n)
+		}
+	})
+}
+
+// talk writes a run of n pieces, complete.
+func (w *world) talk(run int64, n int) {
+	w.message(fmt.Sprint("question ", run), true)
+	w.start(run)
+	for i := range n {
+		w.write(fmt.Sprintf("w%d😀 ", i))
+	}
+	w.complete()
+}
+
+func TestSnapshotThenLive(t *testing.T) {
+	inTime(t, streaming.Config{}, func(t *testing.T, w *world, h *streaming.Hub) {
+		w.talk(1, 3)
+		v := w.view(t, h, "")
+		if o := v.feed.Opening(); o.Mode != "snapshot" || o.Reason != "no_cursor" || o.Cursor != w.cursor(w.top) {
+			t.Errorf("opening %+v", o)
+		}
+		v.drain().agrees()
+		if v.caughtUp != 1 || len(v.resets) != 0 {
+			t.Errorf("caught up %d times, resets %v", v.caughtUp, v.resets)
+		}
+		reads, actives := w.reads, w.active
+		w.talk(2, 3)
+		v.drain().agrees()
+		if w.reads != reads || w.active != actives {
+			t.Errorf("live events cost %d reads and %d snapshots", w.reads-reads, w.active-actives)
+		}
+		v.feed.Close()
+		v.feed.Close()
+	})
+}
+
+func TestReplay(t *testing.T) {
+	inTime(t, streaming.Config{RingEvents: 4}, func(t *testing.T, w *world, h *streaming.Hub) {
+		w.talk(1, 30)
+		w.talk(2, 30)
+		for _, after := range []int64{0, 1, 2, 17, w.top - 5, w.top - 1, w.top} {
+			v := &viewer{t: t, w: w, done: map[int64]bool{}, cur: w.cursor(after)}
+			for _, ev := range w.entries[:after] { // what this viewer had before
+				v.epoch, v.last, v.known = 1, ev.Seq-1, true
+				v.take(streaming.Item{Kind: streaming.ItemEvent, JSON: ev.AppendJSON(nil, w.epoch), Cursor: w.cursor(ev.Seq)})
+			}
+			v.cur = w.cursor(after)
+			if !v.attach(h) {
+				t.Fatal("attach")
+			}
+			if o := v.feed.Opening(); o.Mode != "replay" || o.Cursor != v.cur || o.Reason != "" {
+				t.Errorf("opening %+v", o)
+			}
+			v.drain().agrees()
+			if v.caughtUp != 1 || len(v.resets) != 0 {
+				t.Errorf("after %d: caught up %d times, resets %v", after, v.caughtUp, v.resets)
+			}
+			v.feed.Close()
+		}
+	})
+}
+
+func TestSmallBatches(t *testing.T) {
+	inTime(t, streaming.Config{}, func(t *testing.T, w *world, h *streaming.Hub) {
+		w.talk(1, 20)
+		v := w.view(t, h, w.cursor(0))
+		pulls := 1
+		for v.pull(1, 1) {
+			pulls++
+		}
+		v.agrees()
+		if pulls < 4 || v.caughtUp != 1 {
+			t.Errorf("%d pulls, caught up %d times", pulls, v.caughtUp)
+		}
+		if v.merged == 0 {
+			t.Error("no deltas were merged")
+		}
+		v.feed.Close()
+	})
+}
+
+func TestReasonsForASnapshot(t *testing.T) {
+	for _, tc := range []struct {
+		reason string
+		cursor func(w *world) string
+	}{
+		{"no_cursor", func(*world) string { return "" }},
+		{"bad_cursor", func(*world) string { return "1.a1.-3" }},
+		{"bad_cursor", func(*world) string { return strings.Repeat("9", 65) }},
+		{"bad_cursor", func(*world) string { return "'; --" }},
+		{"epoch_changed", func(*world) string { return "1.other.3" }},
+		{"epoch_changed", func(*world) string { return "2.a1.3" }},
+		{"ahead", func(w *world) string { return w.cursor(w.top + 1) }},
+		{"trimmed", func(w *world) string { return w.cursor(w.low - 2) }},
+		{"too_far", func(w *world) string { return w.cursor(w.low - 1) }},
+	} {
+		t.Run(tc.reason, func(t *testing.T) {
+			inTime(t, streaming.Config{Replay: 20}, func(t *testing.T, w *world, h *streaming.Hub) {
+				w.talk(1, 40)
+				w.trim(30)
+				v := w.view(t, h, tc.cursor(w))
+				if o := v.feed.Opening(); o.Mode != "snapshot" || o.Reason != tc.reason || o.Cursor != w.cursor(w.top) {
+					t.Errorf("opening %+v", o)
+				}
+				v.drain().agrees()
+				want := []string{tc.reason}
+				if tc.reason == "no_cursor" {
+					want = nil
+				}
+				if !slices.Equal(v.resets, want) || v.caughtUp != 1 {
+					t.Errorf("resets %v, caught up %d times", v.resets, v.caughtUp)
+				}
+				v.feed.Close()
+			})
+		})
+	}
+	t.Run("slow", func(t *testing.T) {
+		inTime(t, streaming.Config{RingEvents: 8}, func(t *testing.T, w *world, h *streaming.Hub) {
+			v := w.view(t, h, "").drain()
+			quick := w.view(t, h, "").drain()
+			w.start(1)
+			for range 20 {
+				w.write("ab ")
+				quick.drain()
+			}
+			if lag := v.feed.Lag(); lag != 21 {
+				t.Errorf("lag %d, want 21", lag)
+			}
+			v.drain().agrees()
+			quick.agrees()
+			if !slices.Equal(v.resets, []string{"slow"}) || len(quick.resets) != 0 {
+				t.Errorf("resets %v and %v", v.resets, quick.resets)
+			}
+			v.feed.Close()
+			quick.feed.Close()
+		})
+	})
+	t.Run("ring bytes", func(t *testing.T) {
+		inTime(t, streaming.Config{RingBytes: 2000}, func(t *testing.T, w *world, h *streaming.Hub) {
+			v := w.view(t, h, "").drain()
+			w.start(1)
+			for range 10 {
+				w.write(strings.Repeat("x", 1000))
+			}
+			v.drain().agrees()
+			if !slices.Equal(v.resets, []string{"slow"}) {
+				t.Errorf("resets %v", v.resets)
+			}
+			v.feed.Close()
+		})
+	})
+}
+
+func TestMergedDeltas(t *testing.T) {
+	inTime(t, streaming.Config{}, func(t *testing.T, w *world, h *streaming.Hub) {
+		v := w.view(t, h, "").drain()
+		w.start(1)
+		for range 10 {
+			w.write("é😀")
+		}
+		w.restart()
+		w.write("other")
+		w.message("in between", true)
+		w.write(strings.Repeat("y", 5000))
+		w.write(strings.Repeat("z", 5000)) // two of these are over the limit of one
+		b, err := v.feed.Pull(t.Context(), 64, 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, it := range b.Items {
+			s, _, _ := strings.Cut(string(it.JSON), `"cur"`)
+			got = append(got, s)
+			v.take(it)
+		}
+		want := []string{`{"v":1,"seq":1,`, `{"v":1,"seq":11,"from":2,`, `{"v":1,"seq":12,`, `{"v":1,"seq":13,`, `{"v":1,"seq":14,`, `{"v":1,"seq":15,`, `{"v":1,"seq":16,`}
+		if !slices.Equal(got, want) {
+			t.Errorf("got %q", got)
+		}
+		if v.open == nil || !strings.HasPrefix(v.open.Text, "otheryyy") {
+			t.Errorf("open %+v", v.open)
+		}
+		v.feed.Close()
+	})
+}
+
+func TestBellLiesAndLoses(t *testing.T) {
+	for name, pass := range map[string]func(conversation.Event) int{
+		"all twice":    func(conversation.Event) int { return 2 },
+		"each second":  func(e conversation.Event) int { return int(e.Seq % 2) },
+		"none":         func(conversation.Event) int { return 0 },
+		"not the last": func(e conversation.Event) int { return boolInt(!e.EndsRun()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inTime(t, streaming.Config{}, func(t *testing.T, w *world, h *streaming.Hub) {
+				v := w.view(t, h, "").drain()
+				w.lie(pass)
+				w.talk(1, 9)
+				// A quiet room looks by itself each 30 s, a busy one each second.
+				time.Sleep(35 * time.Second)
+				v.drain().agrees()
+				if len(v.resets) != 0 || v.caughtUp != 1 {
+					t.Errorf("resets %v, caught up %d times", v.resets, v.caughtUp)
+				}
+				v.feed.Close()
+			})
+		})
+	}
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func TestReorderedBell(t *testing.T) {
+	inTime(t, streaming.Config{}, func(t *testing.T, w *world, h *streaming.Hub) {
+		v := w.view(t, h, "").drain()
+		w.start(1)
+		w.lie(func(conversation.Event) int { return 0 })
+		for range 5 {
+			w.write("ab ")
+		}
+		for i := len(w.entries) - 1; i >= 0; i-- { // the newest first
+			for e := range w.ears {
+				e.fn(w.epoch, w.entries[i])
+			}
+		}
+		synctest.Wait() // the hole is filled at once, without a poll
+		v.drain().agrees()
+		v.feed.Close()
+	})
+}
+
+// TestEveryQuietRoomLooks: a reply begins in a quiet room and that is lost; each
+// looks for itself within half a minute, whichever its turn is.
+func TestEveryQuietRoomLooks(t *testing.T) {
+	inTime(t, streaming.Config{}, func(t *testing.T, w *world, h *streaming.Hub) {
+		for run := range int64(40) {
+			w.id = conversation.NewID() // each time another room, of the same log
+			v := w.view(t, h, "").drain()
+			w.lie(func(conversation.Event) int { return 0 })
+			w.start(run + 1)
+			time.Sleep(31 * time.Second)
+			v.drain().agrees()
+			v.feed.Close()
+			w.complete()
+			time.Sleep(15 * time.Second)
+		}
+	})
+}
+
+// TestHoleIsFilledAtOnce: the second piece tells that the first was lost.
+func TestHoleIsFilledAtOnce(t *testing.T) {
+	inTime(t, streaming.Config{}, func(t *testing.T, w *world, h *streaming.Hub) {
+		v := w.view(t, h, "").drain()
+		w.start(1)
+		w.lie(func(e conversation.Event) int { return boolInt(e.Seq != 2) })
+		w.write("lost ")
+		begun := time.Now()
+		w.write("heard ")
+		synctest.Wait()
+		v.drain().agrees()
+		if d := time.Since(begun); d != 0 {
+			t.Errorf("it took %v", d)
+		}
+		v.feed.Close()
+	})
+}
+
+func TestSuspectedLossLooksAtOnce(t *testing.T) {
+	inTime(t, streaming.Config{}, func(t *testing.T, w *world, h *streaming.Hub) {
+		v := w.view(t, h, "").drain()
+		w.lie(func(conversation.Event) int { return 0 })
+		w.talk(1, 2)
+		w.suspect()
+		synctest.Wait()
+		v.drain().agrees()
+		v.feed.Close()
+	})
+}
+
+// TestOwnEventsNeedNoBell: what this node wrote reaches its viewers directly.
+func TestOwnEventsNeedNoBell(t *testing.T) {
+	inTime(t, streaming.Config{}, func(t *testing.T, w *world, h *streaming.Hub) {
+		v := w.view(t, h, "").drain()
+		w.lie(func(e conversation.Event) int { h.Offer(w.id, w.epoch, e); return 1 })
+		w.talk(1, 3)
+		v.drain().agrees()
+		h.Offer(conversation.NewID(), w.epoch, conversation.Event{Seq: 1}) // nobody watches
+		h.Offer(w.id, conversation.Epoch{Counter: 0, Nonce: "old"}, conversation.Event{Seq: w.top + 1, Type: "partner.delta", Text: "ghost"})
+		synctest.Wait()
+		v.drain().agrees()
+		v.feed.Close()
+	})
+}
+
+func TestEpochChangesInMidStream(t *testing.T) {
+	inTime(t, streaming.Config{}, func(t *testing.T, w *world, h *streaming.Hub) {
+		v := w.view(t, h, "").drain()
+		late := w.view(t, h, "").drain()
+		w.start(1)
+		w.write("before ")
+		v.drain()
+		w.rename()
+		w.write("after ")
+		synctest.Wait()
+		v.drain().agrees()
+		w.write("more ")
+		v.drain().agrees()
+		w.rename()
+		w.write("again ")
+		synctest.Wait()
+		v.drain().agrees()
+		late.drain().agrees()
+		if !slices.Equal(v.resets, []string{"epoch_changed", "epoch_changed"}) || !slices.Equal(late.resets, []string{"epoch_changed"}) {
+			t.Errorf("resets %v and %v", v.resets, late.resets)
+		}
+		if v.caughtUp != 1 || late.caughtUp != 1 {
+			t.Errorf("caught up %d and %d times", v.caughtUp, late.caughtUp)
+		}
+		// A cursor of the first log.
+		old := w.view(t, h, "1.a1.2").drain()
+		old.agrees()
+		if !slices.Equal(old.resets, []string{"epoch_changed"}) {
+			t.Errorf("resets %v", old.resets)
+		}
+		for _, x := range []*viewer{v, late, old} {
+			x.feed.Close()
+		}
+	})
+}
+
+// TestStalePrimary: a viewer is never led back to a log that it has left.
+func TestStalePrimary(t *testing.T) {
+	inTime(t, streaming.Config{}, func(t *testing.T, w *world, h *streaming.Hub) {
+		w.rename()
+		w.rename()
+		w.start(1)
+		w.write("new")
+		v := w.view(t, h, "").drain()
+		newer := w.epoch
+		w.mu.Lock()
+		w.epoch, w.entries, w.top = conversation.Epoch{Counter: 2, Nonce: "n1"}, nil, 0
+		w.mu.Unlock()
+		time.Sleep(3 * time.Second)
+		v.drain()
+		if v.epoch != newer.Counter || len(v.resets) != 0 {
+			t.Errorf("led to epoch %d, resets %v", v.epoch, v.resets)
+		}
+		v.feed.Close()
+	})
+}
+
+func TestRedisAwayAndBack(t *testing.T) {
+	inTime(t, streaming.Config{RingEvents: 4}, func(t *testing.T, w *world, h *streaming.Hub) {
+		w.talk(1, 3)
+		v := w.view(t, h, "").drain()
+		second := w.view(t, h, "")
+		w.set(true)
+		// One is told, once, and kept.
+		for range 5 {
+			second.drain()
+			time.Sleep(time.Second)
+		}
+		if second.trouble != 1 || second.caughtUp != 0 {
+			t.Errorf("told of trouble %d times, caught up %d", second.trouble, second.caughtUp)
+		}
+		// One that has everything needs not be told.
+		v.drain()
+		if v.trouble != 0 {
+			t.Errorf("told of trouble %d times without need", v.trouble)
+		}
+		w.talk(2, 9) // the writer got through, this node did not
+		w.set(false)
+		time.Sleep(35 * time.Second)
+		v.drain().agrees()
+		second.drain().agrees()
+		if second.trouble != 1 || second.caughtUp != 1 {
+			t.Errorf("afterwards: trouble %d, caught up %d", second.trouble, second.caughtUp)
+		}
+		v.feed.Close()
+		second.feed.Close()
+	})
+}
+
+func TestReplayWhileRedisIsAway(t *testing.T) {
+	inTime(t, streaming.Config{}, func(t *testing.T, w *world, h *streaming.Hub) {
+		w.talk(1, 9)
+		keep := w.view(t, h, "").drain()
+		v := w.view(t, h, w.cursor(0))
+		w.set(true)
+		for range 3 {
+			v.drain()
+			time.Sleep(time.Second)
+		}
+		w.set(false)
+		time.Sleep(2 * time.Second)
+		v.drain().agrees()
+		if v.trouble != 1 || len(v.resets) != 0 || v.caughtUp != 1 {
+			t.Errorf("trouble %d, resets %v, caught up %d", v.trouble, v.resets, v.caughtUp)
+		}
+		keep.feed.Close()
+		v.feed.Close()
+	})
+}
+
+func TestAttachWithoutRedis(t *testing.T) {
+	inTime(t, streaming.Config{}, func(t *testing.T, w *world, h *streaming.Hub) {
+		w.talk(1, 2)
+		w.set(true)
+		_, err := h.Attach(t.Context(), w.id, owner, "")
+		if fault.CodeOf(err) != fault.StorageUnavailable || !errors.Is(err, conversation.ErrLogDown) {
+			t.Errorf("attach: %v", err)
+		}
+		w.set(false)
+		time.Sleep(3 * time.Second)
+		v := w.view(t, h, "").drain()
+		v.agrees()
+		v.feed.Close()
+		// An attach that is given up leaves nothing behind.
+		w.id = conversation.NewID()
+		w.deaf = true
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		if _, err := h.Attach(ctx, w.id, owner, ""); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("attach: %v", err)
+		}
+		time.Sleep(time.Minute)
+		if n := h.Watched(); n != 0 {
+			t.Errorf("%d rooms", n)
+		}
+	})
+}
+
+// TestUnconfirmedBell: without a bell the room polls.
+func TestUnconfirmedBell(t *testing.T) {
+	inTime(t, streaming.Config{}, func(t *testing.T, w *world, h *streaming.Hub) {
+		w.deaf = true
+		w.start(1)
+		v := w.view(t, h, "").drain()
+		w.lie(func(conversation.Event) int { return 0 })
+		w.write("unheard")
+		time.Sleep(1100 * time.Millisecond)
+		v.drain().agrees()
+		v.feed.Close()
+	})
+}
+
+func TestForeignAndUnknown(t *testing.T) {
+	inTime(t, streaming.Config{}, func(t *testing.T, w *world, h *streaming.Hub) {
+		_, err := h.Attach(t.Context(), w.id, "somebody", "")
+		if !errors.Is(err, conversation.ErrNotFound) {
+			t.Errorf("foreign: %v", err)
+		}
+		_, err = h.Attach(t.Context(), w.id, "", "")
+		if !errors.Is(err, conversation.ErrNotFound) {
+			t.Errorf("nobody: %v", err)
+		}
+		w.unknown = conversation.ErrNotFound
+		_, err = h.Attach(t.Context(), conversation.NewID(), owner, "")
+		if !errors.Is(err, conversation.ErrNotFound) {
+			t.Errorf("unknown: %v", err)
+		}
+		time.Sleep(15 * time.Second)
+		if n := h.Watched(); n != 0 {
+			t.Errorf("%d rooms stay", n)
+		}
+	})
+}
+
+func TestEnded(t *testing.T) {
+	inTime(t, streaming.Config{}, func(t *testing.T, w *world, h *streaming.Hub) {
+		v := w.view(t, h, "").drain()
+		w.talk(1, 3)
+		w.end()
+		if v.pull(1, 1) && v.ended {
+			t.Error("ended before all was delivered")
+		}
+		v.drain().agrees()
+		if !v.ended {
+			t.Error("not ended")
+		}
+		for _, cursor := range []string{"", w.cursor(0), w.cursor(w.top)} {
+			again := w.view(t, h, cursor)
+			again.drain()
+			if !again.ended || again.caughtUp != 1 {
+				t.Errorf("attached at %q: ended %v, caught up %d times", cursor, again.ended, again.caughtUp)
+			}
+			again.feed.Close()
+		}
+		v.feed.Close()
+	})
+}
+
+func TestRoomLingers(t *testing.T) {
+	inTime(t, streaming.Config{Linger: 10 * time.Second}, func(t *testing.T, w *world, h *streaming.Hub) {
+		v := w.view(t, h, "").drain()
+		w.talk(1, 3)
+		v.drain()
+		v.feed.Close()
+		time.Sleep(8 * time.Second)
+		active := w.active
+		v.attach(h) // a quick reconnect costs no read
+		v.drain().agrees()
+		if w.active != active || h.Watched() != 1 {
+			t.Errorf("%d snapshots, %d rooms", w.active-active, h.Watched())
+		}
+		time.Sleep(time.Minute) // watched rooms stay
+		if h.Watched() != 1 || w.listeners() != 1 {
+			t.Error("a watched room was closed")
+		}
+		v.feed.Close()
+		time.Sleep(12 * time.Second)
+		if h.Watched() != 0 || w.listeners() != 0 {
+			t.Errorf("%d rooms and %d listeners stay", h.Watched(), w.listeners())
+		}
+		w.talk(2, 3)
+		v.attach(h)
+		v.drain().agrees()
+		v.feed.Close()
+	})
+}
+
+func TestRelayBringsMissingFacts(t *testing.T) {
+	inTime(t, streaming.Config{}, func(t *testing.T, w *world, h *streaming.Hub) {
+		v := w.view(t, h, "").drain()
+		time.Sleep(10 * time.Second)
+		if w.catchUps != 0 {
+			t.Errorf("%d catch-ups with nothing missing", w.catchUps)
+		}
+		w.message("committed, never published", false)
+		w.message("a second one", false)
+		time.Sleep(2100 * time.Millisecond)
+		v.drain().agrees()
+		if len(v.turns) != 2 || w.catchUps == 0 {
+			t.Errorf("turns %q after %d catch-ups", v.turns, w.catchUps)
+		}
+		// With Redis away it tries on.
+		w.set(true)
+		w.message("third", false)
+		time.Sleep(10 * time.Second)
+		w.set(false)
+		time.Sleep(2100 * time.Millisecond)
+		v.drain().agrees()
+		if len(v.turns) != 3 {
+			t.Errorf("turns %q", v.turns)
+		}
+		v.feed.Close()
+	})
+}
+
+func TestAttachAfterRun(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		h, stop := w.hub(streaming.Config{})
+		v := w.view(t, h, "").drain()
+		stop()
+		if _, err := h.Attach(t.Context(), w.id, owner, ""); fault.CodeOf(err) != fault.Draining {
+			t.Errorf("attach after Run: %v", err)
+		}
+		h.Offer(w.id, w.epoch, conversation.Event{Seq: 1})
+		v.feed.Close()
+	})
+}
