@@ -2,7 +2,9 @@
 // the partner of a fresh clone (the embedded default), and the stand-in whose
 // every token can be checked in tests and benchmarks.
 //
-// It answers POST /v1/chat/completions, streamed or whole, GET /v1/models, and
+// It answers POST /v1/chat/completions, streamed or whole, GET /v1/models,
+// POST /v1/embeddings (a function of the text), POST /v1/moderations (which
+// objects to one word), and
 // errors in OpenAI's shape. Every answer carries X-Fluentpro-Scripted: 1.
 //
 // The full answer is a pure function of the request without its cap and
