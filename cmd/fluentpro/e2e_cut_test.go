@@ -44,20 +44,16 @@ func TestE2ECutsAtRandomBytes(t *testing.T) {
 		ctx, stop := context.WithTimeout(t.Context(), soon)
 		done := make(chan error, 1)
 		go func() { done <- attachOnce(ctx, l.at("http://"+p.Addr), tr, v, run) }()
-		var err error
-		select {
-		case <-cut: // what had arrived before the cut still counts
+		err := <-done // what had arrived before the cut still counts
+		switch {
+		case errors.Is(ctx.Err(), context.DeadlineExceeded):
+			t.Fatalf("round %d over %s hangs: %v", round, tr, err)
+		case isCut(cut):
 			cuts++
-			err = <-done
-		case err = <-done:
-			if err != nil && !isCut(cut) {
-				t.Fatalf("round %d over %s: %v", round, tr, err)
-			}
+		case err != nil:
+			t.Fatalf("round %d over %s: %v", round, tr, err)
 		}
 		stop()
-		if ctx.Err() != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			t.Fatalf("round %d over %s hangs", round, tr)
-		}
 		p.DropAll()
 	}
 	ends(t, "the cut viewer", v, run, reply(tag))

@@ -118,7 +118,7 @@ func launch(t *testing.T, name string, env ...string) *process {
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "GORACE=halt_on_error=0",
 		"FLUENTPRO_LISTEN=127.0.0.1:0", "FLUENTPRO_DATA_DIR=" + filepath.Join(home, "data"), "FLUENTPRO_DATABASE_MAX_CONNS=8"}, env...)
 	p.cmd.Stdout, p.cmd.Stderr, p.cmd.Dir = p.out, p.out, home
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	p.cmd.SysProcAttr = dieWithTest()
 	if err := p.cmd.Start(); err != nil {
 		t.Fatalf("start %s: %v", name, err)
 	}

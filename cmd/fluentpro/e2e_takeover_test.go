@@ -204,6 +204,7 @@ func TestE2EPausedWriter(t *testing.T) {
 		}
 		return nil
 	})
+	testenv.EventuallyTrue(t, soon, "the woken node gives its run up", func() bool { return strings.Contains(w.out.String(), "result=fenced") })
 	if now := c.stored(conversation, run); now != stored {
 		t.Errorf("the zombie changed SQL: %+v, was %+v", now, stored)
 	}
