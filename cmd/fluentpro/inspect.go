@@ -12,7 +12,7 @@ import (
 
 func (a *App) inspector(store sessions.Store) server.Inspector {
 	return &inspector.Inspector{Store: a.front.store, Log: a.front.log, Locks: a.front.locks, Local: a.runner,
-		Viewers: viewers{a.sessions, store}, Self: func() string { return a.members.Self().ID }}
+		Viewers: viewers{a.sessions, store}, Stale: a.cfg.Lease, Self: func() string { return a.members.Self().ID }}
 }
 
 // viewers shows the inspector who watches.

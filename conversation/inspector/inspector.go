@@ -70,6 +70,8 @@ type Inspector struct {
 	Viewers Viewers
 	// Self is this node's id.
 	Self func() string
+	// Stale is the age of a heartbeat after which a node counts as dead [3s].
+	Stale time.Duration
 	// Timeout of each source [400ms].
 	Timeout time.Duration
 }

@@ -187,7 +187,11 @@ func (in *Inspector) fillSQL(r *Report, rec conversation.Record, byID map[string
 // alive is a guess for people: the sweeper has its own, stricter rules. A node
 // that is alone with its database does not beat.
 func (in *Inspector) alive(m conversation.Member) bool {
-	return m.ID == in.Self() || (m.State == "active" || m.State == "draining") && m.AgeMicros < 3_000_000
+	stale := in.Stale
+	if stale <= 0 {
+		stale = 3 * time.Second
+	}
+	return m.ID == in.Self() || (m.State == "active" || m.State == "draining") && m.AgeMicros < stale.Microseconds()
 }
 
 // fillLocal says what this node knows while SQL hangs.
