@@ -27,11 +27,19 @@ type Inspector interface {
 	Get(ctx context.Context, id string) (any, error)
 }
 
+// Calls lists the last calls to the model.
+type Calls interface {
+	// List is the newest calls that the filter names, without any text.
+	List(ctx context.Context, filter url.Values) (any, error)
+}
+
 // OpsDeps is what the operations listener calls.
 type OpsDeps struct {
 	Logger    *slog.Logger
 	Inspector Inspector
-	Checks    []Check
+	// Calls is nil where there are none to list.
+	Calls  Calls
+	Checks []Check
 	// Gatherer holds the metrics; nil is Prometheus' default.
 	Gatherer prometheus.Gatherer
 	// Token is asked of everybody who is not on this machine; with an empty
@@ -63,6 +71,12 @@ func NewOps(d OpsDeps) http.Handler {
 	guarded.Handle("GET /metrics", promhttp.HandlerFor(d.Gatherer, promhttp.HandlerOpts{}))
 	guarded.HandleFunc("GET /ops/v1/state", o.list)
 	guarded.HandleFunc("GET /ops/v1/state/{conversation}", o.get)
+	if d.Calls != nil {
+		guarded.HandleFunc("GET /ops/v1/calls", func(w http.ResponseWriter, r *http.Request) {
+			v, err := d.Calls.List(r.Context(), r.URL.Query())
+			o.answer(w, r, v, err)
+		})
+	}
 	guarded.HandleFunc("GET /debug/pprof/", pprof.Index)
 	guarded.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	guarded.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)

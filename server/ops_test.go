@@ -30,6 +30,12 @@ func (fakeInspector) Get(_ context.Context, id string) (any, error) {
 	return map[string]string{"id": id}, nil
 }
 
+type fakeCalls struct{}
+
+func (fakeCalls) List(_ context.Context, q url.Values) (any, error) {
+	return map[string]string{"purpose": q.Get("purpose")}, nil
+}
+
 func TestOpsDoors(t *testing.T) {
 	t.Parallel()
 	reg := prometheus.NewRegistry()
@@ -40,7 +46,7 @@ func TestOpsDoors(t *testing.T) {
 	m.Request("/x", "GET", 200, time.Second)
 	const token = "Authorization: Bearer operator-token"
 	with := func(tok string) *fixtureOps {
-		return &fixtureOps{NewOps(OpsDeps{Logger: slog.New(slog.DiscardHandler), Inspector: fakeInspector{}, Gatherer: reg, Token: tok})}
+		return &fixtureOps{NewOps(OpsDeps{Logger: slog.New(slog.DiscardHandler), Inspector: fakeInspector{}, Calls: fakeCalls{}, Gatherer: reg, Token: tok})}
 	}
 	h, open := with("operator-token"), with("")
 	for _, c := range []struct {
@@ -52,6 +58,8 @@ func TestOpsDoors(t *testing.T) {
 	}{
 		{"local list", "127.0.0.1:1", "/ops/v1/state?state=open", nil, h, 200, `"state":"open"`},
 		{"local get", "[::1]:1", "/ops/v1/state/" + annsID, nil, h, 200, annsID},
+		{"calls", "127.0.0.1:1", "/ops/v1/calls?purpose=partner", nil, h, 200, `"purpose":"partner"`},
+		{"calls from elsewhere", "10.0.0.1:1", "/ops/v1/calls", nil, h, 401, "unauthenticated"},
 		{"missing", "127.0.0.1:1", "/ops/v1/state/" + noID, nil, h, 404, "not_found"},
 		{"bad id", "127.0.0.1:1", "/ops/v1/state/xyz", nil, h, 404, "not_found"},
 		{"unknown", "127.0.0.1:1", "/ops/v2", nil, h, 404, "not_found"},

@@ -44,7 +44,8 @@ type App struct {
 	db     *sqldb.DB
 	redis  *redisClients
 	model  *fake.Server // the scripted partner, nil with a real upstream
-	client *openai.Client
+	client *openai.Router
+	calls  callRing
 
 	listener, opsListener net.Listener
 	http, ops             *http.Server
@@ -209,7 +210,7 @@ func (a *App) wireFront(ctx context.Context) error {
 	}
 	a.http = server.HTTPServer(s, a.log)
 	if a.opsListener != nil {
-		h := server.NewOps(server.OpsDeps{Logger: a.log, Inspector: a.inspector(visits), Checks: checks,
+		h := server.NewOps(server.OpsDeps{Logger: a.log, Inspector: a.inspector(visits), Calls: &a.calls, Checks: checks,
 			Gatherer: a.reg, Token: a.cfg.Ops.Token.Reveal()})
 		a.ops = server.HTTPServer(h, a.log)
 	}

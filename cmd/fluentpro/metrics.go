@@ -73,7 +73,8 @@ func newCallMetrics(reg prometheus.Registerer, log *slog.Logger) func(openai.Cal
 	first := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "fluentpro_upstream_first_token_seconds", Help: "From the call to its first text.", Buckets: prometheus.ExponentialBuckets(0.01, 2, 12)}, []string{"purpose"})
 	tokens := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "fluentpro_upstream_tokens_total", Help: "Tokens by direction."}, []string{"direction"})
 	retries := prometheus.NewCounter(prometheus.CounterOpts{Name: "fluentpro_upstream_retries_total", Help: "Repeats of model calls before their first text."})
-	reg.MustRegister(calls, first, tokens, retries)
+	cost := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "fluentpro_upstream_cost_total", Help: "Money spent, in the unit of the configured prices, by purpose."}, []string{"purpose"})
+	reg.MustRegister(calls, first, tokens, retries, cost)
 	return func(r openai.CallRecord) {
 		result := r.Code
 		if result == "" {
@@ -85,9 +86,11 @@ func newCallMetrics(reg prometheus.Registerer, log *slog.Logger) func(openai.Cal
 		}
 		tokens.WithLabelValues("prompt").Add(float64(r.PromptTokens))
 		tokens.WithLabelValues("output").Add(float64(r.OutputTokens))
+		cost.WithLabelValues(r.Purpose).Add(float64(r.Micros) / 1e6)
 		retries.Add(float64(r.Retries))
-		log.Info("model call", "purpose", r.Purpose, "prompt_version", r.Version, "correlation_id", r.Correlation, "model", r.ModelAsked,
-			"served", r.ModelServed, "strategy", r.Strategy, "kept_bytes", r.KeptBytes, "output_bytes", r.OutputBytes, "tokens", r.OutputTokens,
+		log.Info("model call", "purpose", r.Purpose, "prompt_version", r.Version, "upstream", r.Upstream, "correlation_id", r.Correlation, "model", r.ModelAsked,
+			"served", r.ModelServed, "strategy", r.Strategy, "kept_bytes", r.KeptBytes, "output_bytes", r.OutputBytes, "prompt_tokens", r.PromptTokens, "tokens", r.OutputTokens,
+			"estimated", r.Estimated, "cost", float64(r.Micros)/1e6, "trimmed_turns", r.TrimmedTurns,
 			"first_token", r.FirstToken, "total", r.Total, "result", result, "end", r.End, "retries", r.Retries, "upstream_request_id", r.RequestID)
 	}
 }

@@ -108,9 +108,9 @@ func showState(ctx context.Context, c *call, o opsTarget, v view, path string, q
 		return c.fail(exitFailure, "read the answer: %v", err)
 	}
 	t := table{headers: !*v.noHeaders, color: v.color(c)}
-	if rows, ok := doc.rows(); ok && path == statePath {
+	if rows, ok := doc.rows(); ok && (path == statePath || path == callsPath) {
 		if len(rows) == 0 {
-			_, _ = fmt.Fprintln(c.stderr, "no conversation matches")
+			_, _ = fmt.Fprintln(c.stderr, map[string]string{statePath: "no conversation matches", callsPath: "no call matches"}[path])
 		}
 		t.list(c.stdout, rows)
 		doc.notes(c.stderr)

@@ -8,23 +8,11 @@ import (
 	"time"
 
 	"github.com/fluentpro/fluentpro/configs"
-	"github.com/fluentpro/fluentpro/conversation/openai"
 	"github.com/fluentpro/fluentpro/conversation/redislog"
 	"github.com/fluentpro/fluentpro/internal/buildinfo"
 	"github.com/fluentpro/fluentpro/server"
 	"github.com/fluentpro/fluentpro/sessions"
 )
-
-// newModel makes the client of the upstream, or of the scripted partner, over
-// the same wire.
-func (a *App) newModel() (*openai.Client, error) {
-	c := openai.Config{BaseURL: a.cfg.Upstream.BaseURL, APIKey: a.cfg.Upstream.APIKey.Reveal(), Model: a.cfg.Upstream.Model,
-		Profile: openai.Profile{Continue: a.cfg.Upstream.Continue}, Logger: a.log, OnCall: newCallMetrics(a.reg, a.log)}
-	if a.model != nil {
-		c.BaseURL, c.APIKey, c.Scripted, c.Profile.Continue = a.model.URL, "", true, openai.ContinueAuto
-	}
-	return openai.New(c)
-}
 
 // incarnationMode finds how this Redis tells one life from the next.
 func (a *App) incarnationMode(ctx context.Context) (string, error) {
@@ -74,6 +62,7 @@ func (a *App) checks() []server.Check {
 		}},
 		{Name: "sql", Required: true, Probe: a.db.Ping},
 		{Name: "redis", Probe: func(ctx context.Context) error { return a.redis.calls.Ping(ctx).Err() }},
+		{Name: "upstream", Probe: a.client.Check},
 	}
 }
 

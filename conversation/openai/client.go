@@ -60,7 +60,8 @@ type Config struct {
 	Headers map[string]string
 	// LearnFor is how long a lesson from a refusal is kept; 1 h.
 	LearnFor time.Duration
-	// SettingPrefix begins the line of configuration that a lesson names.
+	// SettingPrefix begins the line of configuration that a lesson names;
+	// NoSetting where there is no such line.
 	SettingPrefix string
 	// Prices by model, for the cost in records.
 	Prices map[string]Price
@@ -78,6 +79,9 @@ type Config struct {
 	// Logger gets a line for what was learned; nil for none.
 	Logger *slog.Logger
 }
+
+// NoSetting is the SettingPrefix of an upstream whose profile cannot be set.
+const NoSetting = "-"
 
 // Price is what a million tokens cost.
 type Price struct{ Prompt, Output float64 }

@@ -210,6 +210,10 @@ func (c *Client) remember(model string, l lesson, why string) {
 	if had && old.value == l.value {
 		return
 	}
+	if c.cfg.SettingPrefix == NoSetting {
+		c.cfg.Logger.Warn("the upstream taught us something", "upstream", c.cfg.Name, "model", model, "why", why, "learned", l.key+"="+l.value, "forgotten_after", c.cfg.LearnFor)
+		return
+	}
 	c.cfg.Logger.Warn("the upstream taught us something; this line of configuration saves the detour", "upstream", c.cfg.Name, "model", model,
 		"why", why, "line", c.cfg.SettingPrefix+strings.ToUpper(l.key)+"="+l.value, "forgotten_after", c.cfg.LearnFor)
 }
