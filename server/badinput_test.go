@@ -245,7 +245,7 @@ func FuzzStrictJSON(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if err := checkJSON(b); err != nil && fault.CodeOf(err) != fault.BadRequest {
+		if err := checkJSON(b, maxDepth); err != nil && fault.CodeOf(err) != fault.BadRequest {
 			t.Fatalf("%q: %v", b, err)
 		}
 	})

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +19,7 @@ import (
 	"github.com/fluentpro/fluentpro/conversation"
 	"github.com/fluentpro/fluentpro/domains/practice"
 	"github.com/fluentpro/fluentpro/internal/fault"
+	"github.com/fluentpro/fluentpro/sessions"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -85,8 +88,10 @@ func (f *fakePractice) StartConversation(_ context.Context, learner, scenario, _
 }
 
 type fakeConversations struct {
-	mu   sync.Mutex
-	sent []conversation.SendInput
+	mu    sync.Mutex
+	sent  []conversation.SendInput
+	open  *conversation.OpenReply
+	turns []conversation.Turn
 }
 
 func (f *fakeConversations) Send(_ context.Context, in conversation.SendInput) (conversation.Accepted, error) {
@@ -110,7 +115,7 @@ func (f *fakeConversations) Snapshot(_ context.Context, l conversation.LearnerID
 	if !owns(string(l), string(id)) {
 		return conversation.State{}, "", conversation.ErrNotFound
 	}
-	return conversation.State{Header: conversation.Header{ID: id, Kind: conversation.KindChat, Owner: l, Title: "t", State: "active",
+	return conversation.State{Open: f.open, Turns: f.turns, Header: conversation.Header{ID: id, Kind: conversation.KindChat, Owner: l, Title: "t", State: "active",
 		Meta: json.RawMessage(`{"scenario_id":"s","partner":"SECRETGOAL"}`)}}, "1.a.2", nil
 }
 
@@ -122,6 +127,7 @@ type fixture struct {
 	*Server
 	practice *fakePractice
 	convs    *fakeConversations
+	replies  []sessions.ReplyRequest
 	logs     *syncBuffer
 }
 
@@ -153,7 +159,7 @@ func newFixture(t *testing.T, change func(*Deps)) *fixture {
 		Logger: slog.New(slog.NewTextHandler(f.logs, nil)), Version: "test",
 		Authenticator: fakeAuth{}, Practice: f.practice, Conversations: f.convs,
 		WebSocket: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) },
-		Events:    echo, Log: echo,
+		Events:    echo, Log: echo, Replies: f.reply,
 		Static: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "page "+r.URL.Path) }),
 	}
 	if change != nil {
@@ -165,6 +171,23 @@ func newFixture(t *testing.T, change func(*Deps)) *fixture {
 	}
 	f.Server = s
 	return f
+}
+
+// reply stands in for sessions: it does the command and tells the run.
+func (f *fixture) reply(w http.ResponseWriter, r *http.Request, q sessions.ReplyRequest) {
+	f.replies = append(f.replies, q)
+	if q.Begin == nil {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	run, _, err := q.Begin(r.Context(), conversation.LearnerID(learnerOf(r.Context())))
+	if err != nil {
+		q.Refuse(w, r, err)
+		return
+	}
+	for _, msg := range slices.Concat(q.Encoder.Open(), q.Encoder.Begin("m"), q.Encoder.Text("run "+strconv.FormatInt(run, 10))) {
+		_, _ = w.Write(append(msg, '\n'))
+	}
 }
 
 // call asks the handler; headers are "Name: value".

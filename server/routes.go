@@ -25,6 +25,8 @@ func (s *Server) routes() error {
 	s.conversationRoutes(a)
 	s.streamRoutes(a)
 	s.infoRoutes(a)
+	s.chatRoutes(a)
+	s.aguiRoutes(a)
 	return a.freeze()
 }
 

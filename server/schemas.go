@@ -3,6 +3,8 @@ package server
 import (
 	"encoding/json"
 	"reflect"
+
+	"github.com/fluentpro/fluentpro/conversation"
 )
 
 // jsonObject stands in the document for JSON that another room owns.
@@ -12,4 +14,6 @@ var (
 	rawJSON        = reflect.TypeFor[json.RawMessage]()
 	anyJSON        = reflect.TypeFor[jsonObject]()
 	problemReflect = reflect.TypeFor[Problem]()
+	refusalReflect = reflect.TypeFor[refusal]()
+	stoppedReflect = reflect.TypeFor[conversation.Stopped]()
 )

@@ -53,6 +53,9 @@ type Deps struct {
 	Events func(w http.ResponseWriter, r *http.Request, conversation string)
 	// Log serves the JSON log in the same way.
 	Log func(w http.ResponseWriter, r *http.Request, conversation string)
+	// Replies streams one reply in the protocol of another client; it
+	// authenticates by itself.
+	Replies Replies
 	// Static serves the page: everything outside /api.
 	Static http.Handler
 

@@ -28,10 +28,10 @@ func (s *Server) strictBody(c *gin.Context) {
 	if r.Method == http.MethodGet || r.Method == http.MethodHead || r.Body == nil {
 		return
 	}
-	body, err := s.readBody(c.Writer, r)
+	body, err := s.readBody(c.Writer, r, s.deps.MaxBody)
 	if err == nil && len(body) > 0 {
 		if err = checkMedia(r.Header); err == nil {
-			err = checkJSON(body)
+			err = checkJSON(body, maxDepth)
 		}
 	}
 	if err != nil {
@@ -43,15 +43,15 @@ func (s *Server) strictBody(c *gin.Context) {
 	r.ContentLength = int64(len(body))
 }
 
-func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	tooLarge := fault.Newf(fault.TooLarge, "The body may have at most %d bytes.", s.deps.MaxBody)
-	if r.ContentLength > s.deps.MaxBody {
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
+	tooLarge := fault.Newf(fault.TooLarge, "The body may have at most %d bytes.", most)
+	if r.ContentLength > most {
 		w.Header().Set("Connection", "close") // nobody reads the rest
 		return nil, tooLarge
 	}
 	rc := http.NewResponseController(w)
 	_ = rc.SetReadDeadline(time.Now().Add(s.deps.BodyTimeout)) // not supported by test recorders
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.deps.MaxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
 	_ = rc.SetReadDeadline(time.Time{})
 	var tooMany *http.MaxBytesError
 	switch {
@@ -87,9 +87,9 @@ func checkMedia(h http.Header) error {
 func badJSON(detail string) error { return fault.New(fault.BadRequest, detail) }
 
 // checkJSON accepts one JSON object in valid UTF-8 without NUL, half
-// surrogates, duplicate or merely case-different keys, at most maxDepth deep.
+// surrogates, duplicate or merely case-different keys, at most depth deep.
 // encoding/json accepts most of these silently.
-func checkJSON(body []byte) error {
+func checkJSON(body []byte, depth int) error {
 	if !utf8.Valid(body) {
 		return badJSON("The body is not valid UTF-8.")
 	}
@@ -99,14 +99,14 @@ func checkJSON(body []byte) error {
 	if trimmed := bytes.TrimLeft(body, " \t\r\n"); trimmed[0] != '{' {
 		return badJSON("The body must be a JSON object.")
 	}
-	sc := scanner{body: body}
+	sc := scanner{body: body, depth: depth}
 	return sc.run()
 }
 
 // scanner walks text that is known to be valid JSON.
 type scanner struct {
-	body []byte
-	pos  int
+	body       []byte
+	pos, depth int
 	// keys holds the keys of each open object, nil for an array.
 	keys []map[string]bool
 }
@@ -116,7 +116,7 @@ func (s *scanner) run() error {
 	for s.pos < len(s.body) {
 		switch c := s.body[s.pos]; c {
 		case '{', '[':
-			if len(s.keys) == maxDepth {
+			if len(s.keys) == s.depth {
 				return badJSON("The body is nested too deeply.")
 			}
 			var m map[string]bool

@@ -216,7 +216,11 @@ func (m *Manager) Drain(ctx context.Context) error {
 	all := m.snapshot(nil)
 	m.log.Info("viewers are sent away", "connections", len(all), "spread_ms", spread.Milliseconds())
 	for _, c := range all {
-		c.drain(jitter(spread), grace)
+		after := jitter(spread)
+		if s, ok := c.(*stream); ok && s.whole {
+			after = spread - jitter(spread/4)
+		}
+		c.drain(after, grace)
 	}
 	var err error
 	select {

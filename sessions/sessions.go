@@ -124,6 +124,9 @@ const (
 	TransportWS   = "ws"
 	TransportSSE  = "sse"
 	TransportPoll = "poll"
+	// TransportAISDK and TransportAGUI are replies in other protocols.
+	TransportAISDK = "aisdk"
+	TransportAGUI  = "agui"
 )
 
 // Metrics counts what happens; methods are called from many goroutines.
@@ -152,6 +155,8 @@ type Config struct {
 	Auth     Authenticator
 	Commands Commander
 	Source   streaming.Source
+	// Runs is needed by ServeReply only.
+	Runs Runs
 	// Store may be nil: sessions then end with their connections.
 	Store Store
 	// Metrics may be nil.

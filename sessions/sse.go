@@ -28,6 +28,9 @@ type stream struct {
 	// stop takes one reason to end; drainIn one time to end in.
 	stop    chan fault.Code
 	drainIn chan time.Duration
+	// whole marks a stream that cannot be resumed by a cursor: draining leaves
+	// it for as long as there is time.
+	whole bool
 
 	// mu guards last, the last look at the attachment's freshness.
 	mu   sync.Mutex

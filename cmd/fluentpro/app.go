@@ -185,7 +185,7 @@ func (a *App) wireFront(ctx context.Context) error {
 	origins := a.cfg.Origins(a.listener.Addr().String())
 	visits := redisstore.New(a.redis.calls, redisstore.Options{})
 	a.sessions, err = sessions.New(sessions.Config{
-		Auth: socketVerifier{auth}, Commands: a.engine, Source: a.hub, Store: visits, Metrics: newSessionMetrics(a.reg),
+		Auth: socketVerifier{auth}, Commands: a.engine, Source: a.hub, Runs: a.front.store, Store: visits, Metrics: newSessionMetrics(a.reg),
 		Log: a.log, Node: a.members.Self().ID, Origins: origins, Problem: server.WriteProblem, Secure: server.IsHTTPS,
 		Limits: sessions.Limits{Frame: a.cfg.Limits.FrameBytes, Message: a.cfg.Limits.MessageChars,
 			Subscriptions: a.cfg.Limits.Subscriptions, ConnectionsPerUser: a.cfg.Limits.ConnectionsPerUser},
@@ -202,7 +202,7 @@ func (a *App) wireFront(ctx context.Context) error {
 	s, err := server.New(server.Deps{
 		Logger: a.log, Version: buildinfo.Read().Version, Origins: origins, TrustedProxies: a.cfg.TrustedProxies,
 		Authenticator: verifier{auth}, Authentication: auth, Onboarding: a.front.onboarding, Practice: a.front.practice, Conversations: a.engine,
-		WebSocket: a.sessions.ServeWS, Events: a.sessions.ServeSSE, Log: a.sessions.ServeLog,
+		WebSocket: a.sessions.ServeWS, Events: a.sessions.ServeSSE, Log: a.sessions.ServeLog, Replies: a.sessions.ServeReply,
 		Static: web.Handler(), Info: a.info(), Checks: checks, Metrics: httpMetrics,
 	})
 	if err != nil {
