@@ -166,8 +166,9 @@ func (m *Membership) look(ctx context.Context) error {
 			}
 			if dead {
 				m.log.Info("node is dead", "dead_node_id", n.ID, "heartbeat_age", age)
+				continue
 			}
-			continue
+			// It beat in between, or somebody else buried it: the next look tells.
 		}
 		alive = append(alive, n.ID)
 	}
