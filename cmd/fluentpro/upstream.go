@@ -13,7 +13,7 @@ import (
 )
 
 func upstreamCommands() []*command {
-	return []*command{{
+	return []*command{probeCommand(), upstreamListCommand(), {
 		name: "fake", short: "serve the scripted partner on the OpenAI wire, for tests and demos",
 		long: "Point FLUENTPRO_UPSTREAM_BASE_URL at it. The name of the model chooses what it does: scripted,\n" +
 			"checkable-200, fault-cut-5, and more; every answer is a function of its request.",

@@ -26,6 +26,13 @@
 //	               microseconds since 1970 in 16 digits; a measure of delays,
 //	               and the one answer that is no function of its request
 //
+//	obedient       does what a probe of a server asks: remembers a secret word,
+//	               counts, fits a schema. Habits are added as "+quirk-NAME":
+//	               drop-completion (the cap of that name is ignored), no-usage,
+//	               no-schema, no-json (the form is ignored), ctx-N (older text
+//	               than N tokens is forgotten silently), refuse-N (it is refused),
+//	               thinks, think-tags, no-FIELD (the field is refused)
+//
 // The cap of a request counts tokens of the whole answer from its beginning;
 // checkable-N ignores it. A scenario is written by every base.
 //

@@ -88,11 +88,21 @@ func (h *Handler) chat(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
+	if len(name.quirks) > 0 && x.refuseQuirk(name) {
+		end = EndRefused
+		return
+	}
 	if !q.Stream {
 		x.whole()
 		return
 	}
 	x.open()
+	if _, ok := name.quirk("thinks"); ok && !q.thinksLess() {
+		x.reasoning(5)
+	}
+	if _, ok := name.quirk("no-usage"); ok {
+		q.StreamOptions.IncludeUsage = false
+	}
 	x.tokens(-1)
 	x.finish(x.reason())
 	x.usage()

@@ -15,6 +15,9 @@ import (
 
 // answer is the full answer to a request, cut at its cap.
 func answer(name modelName, q *chatRequest, history []message) (full string, capped bool) {
+	if name.base == "obedient" {
+		return obedient(name, q, history)
+	}
 	switch {
 	case q.ResponseFormat.Type == "json_schema" && q.ResponseFormat.JSONSchema.Name == "scenario":
 		full = scenarioText(history)

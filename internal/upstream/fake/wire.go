@@ -154,7 +154,7 @@ func (h *Handler) models(w http.ResponseWriter, _ *http.Request) {
 		OwnedBy string `json:"owned_by"`
 	}
 	list := []model{}
-	for _, id := range [...]string{"scripted", "checkable", "checkable-200"} {
+	for _, id := range [...]string{"scripted", "obedient", "checkable", "checkable-200"} {
 		list = append(list, model{id, "model", 1780000000, "fluentpro"})
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -167,6 +167,8 @@ type modelName struct {
 	count int // N of checkable-N, 0 if none
 	fault string
 	once  bool
+	// quirks are habits of the obedient model.
+	quirks []string
 }
 
 // parseModel reads a model name; an unknown one reads as def.
@@ -182,8 +184,10 @@ func parseModel(name, def string) modelName {
 			m.base, m.count = "checkable", min(atoi(part[len("checkable-"):], 0), 1_000_000)
 		case strings.HasPrefix(part, "stamped-"):
 			m.base, m.count = "stamped", min(atoi(part[len("stamped-"):], 50), 1_000_000)
-		case part == "scripted":
+		case part == "scripted", part == "obedient":
 			m.base = part
+		case strings.HasPrefix(part, "quirk-"):
+			m.quirks = append(m.quirks, part[len("quirk-"):])
 		}
 	}
 	if m.base == "" && m.fault == "" && name != def {
