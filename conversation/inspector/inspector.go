@@ -10,7 +10,9 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -158,7 +160,9 @@ func (in *Inspector) List(ctx context.Context, filter url.Values) (any, error) {
 	if len(list) == f.Limit {
 		out.Next = string(list[len(list)-1].ID)
 	}
-	if nodeErr == nil {
+	if nodeErr != nil {
+		out.Unknown = append(out.Unknown, Source{"nodes", reason(nodeErr)})
+	} else {
 		for _, m := range members {
 			out.Nodes = append(out.Nodes, nodeReport(m))
 		}
@@ -166,16 +170,21 @@ func (in *Inspector) List(ctx context.Context, filter url.Values) (any, error) {
 	return out, nil
 }
 
-// localList is what this node knows without asking: the runs it writes.
+// localList is what this node knows without asking: the runs it writes. It
+// does not know whose and what kind they are, so a filter for that finds none.
 func (in *Inspector) localList(f conversation.OverviewFilter) []conversation.Overview {
 	var out []conversation.Overview
-	if f.State != "" && f.State != "writing" {
+	if f.State != "" && f.State != "writing" || f.Node != "" && f.Node != in.Self() || f.Kind != "" || f.Owner != "" {
 		return nil
 	}
 	for _, r := range in.Local.Active() {
+		if f.Before != "" && string(r.ID) >= f.Before {
+			continue
+		}
 		out = append(out, conversation.Overview{ID: r.ID, State: "writing", Run: r.Run, Attempt: r.Attempt, Node: in.Self(), Fence: r.Fence, Age: time.Since(r.Since).Seconds()})
 	}
-	return out
+	slices.SortFunc(out, func(a, b conversation.Overview) int { return strings.Compare(string(b.ID), string(a.ID)) })
+	return out[:min(len(out), f.Limit)]
 }
 
 func nodeReport(m conversation.Member) NodeReport {

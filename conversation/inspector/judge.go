@@ -8,7 +8,7 @@ import (
 )
 
 // judge names what should not last and says what the system does next.
-func judge(r *Report, rec conversation.Record, haveSQL bool, act conversation.Active, actErr error, haveLock bool) {
+func judge(r *Report, rec conversation.Record, haveSQL bool, act conversation.Active, actErr error, haveLock, haveNodes bool) {
 	add := func(name, format string, args ...any) {
 		r.Anomalies = append(r.Anomalies, Anomaly{name, fmt.Sprintf(format, args...)})
 	}
@@ -27,7 +27,7 @@ func judge(r *Report, rec conversation.Record, haveSQL bool, act conversation.Ac
 	}
 	running := rec.Running
 	switch {
-	case running != nil && r.Owner != nil && !r.Owner.Alive:
+	case running != nil && r.Owner != nil && !r.Owner.Alive && haveNodes:
 		add("owner_dead", "node %s has shown no sign of life for %.1f s", running.Owner, r.Owner.BeatAge)
 		r.Next = "another node claims the run within a second and goes on from the text that is in the log"
 	case running != nil:

@@ -154,7 +154,7 @@ func (in *Inspector) Get(ctx context.Context, id string) (any, error) {
 		r.Lock = &LockReport{Node: holder.Node, Run: holder.Run, Age: ageMillis(holder.Since), TTL: holder.TTL.Seconds()}
 	}
 	r.Viewers = in.viewers(cid, stored, byID, memErr == nil)
-	judge(&r, rec, recErr == nil, act, actErr, lockErr == nil)
+	judge(&r, rec, recErr == nil, act, actErr, lockErr == nil, memErr == nil)
 	return r, nil
 }
 
