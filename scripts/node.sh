@@ -28,3 +28,15 @@ node_find() {
 	fi
 	die "Node $node_version cannot be installed, and there is no Node 20 or later here"
 }
+
+# An independent mock of the OpenAI API, which the client of models is tested
+# against beside our own; conversation/openai/aimock_test.go names the same
+# version.
+aimock_version=1.43.0
+
+aimock_find() {
+	[ -f "$tools/aimock-$aimock_version/node_modules/@copilotkit/aimock/dist/cli.js" ] && return
+	have npm || apt_install "npm brings the independent mock of the OpenAI API" npm
+	say "installing @copilotkit/aimock $aimock_version into .tools (a second upstream for the tests)"
+	npm install --prefix "$tools/aimock-$aimock_version" --no-audit --no-fund --no-save --ignore-scripts --loglevel=error --fetch-retries=1 "@copilotkit/aimock@$aimock_version" </dev/null >&2
+}

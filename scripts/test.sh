@@ -44,6 +44,7 @@ if [ "$(id -u)" = 0 ] && ! id postgres >/dev/null 2>&1; then
 	die "running as root, and there is no user postgres to run Postgres as"
 fi
 node_find
+aimock_find
 
 if [ -n "$node" ]; then
 	for dir in web/client web/app; do
@@ -52,6 +53,11 @@ if [ -n "$node" ]; then
 			(cd "$dir" && find test -name '*.test.js' -o -name '*.test.mjs' | sort | xargs "$node" --test) </dev/null
 		fi
 	done
+	# Other people's clients, at the versions of the lock file.
+	if [ ! -e web/clienttests/node_modules/.package-lock.json ] || [ web/clienttests/package-lock.json -nt web/clienttests/node_modules/.package-lock.json ]; then
+		say "installing the clients that are tested against the server (web/clienttests)"
+		NODE_EXTRA_CA_CERTS=${NODE_EXTRA_CA_CERTS:-/etc/ssl/certs/ca-certificates.crt} npm ci --prefix web/clienttests --no-audit --no-fund --ignore-scripts --loglevel=error --fetch-retries=1 </dev/null >&2
+	fi
 	PATH=$(dirname "$node"):$PATH
 	export PATH
 fi
