@@ -44,12 +44,14 @@ func (r *Runner) refresh(ctx context.Context, a *activeRun) {
 		return
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.active[claim.Run.Conversation] == a {
+	going := r.active[claim.Run.Conversation] == a
+	if going {
 		a.lock = lk
-		return
 	}
-	_ = lk.Release(ctx) // the run has ended meanwhile
+	r.mu.Unlock()
+	if !going {
+		_ = lk.Release(ctx) // the run has ended meanwhile
+	}
 }
 
 // watchLoop compares what this node writes with what SQL says it owns: a run
