@@ -92,6 +92,10 @@ type fakeConversations struct {
 	sent  []conversation.SendInput
 	open  *conversation.OpenReply
 	turns []conversation.Turn
+	// stored turns of size bytes are in a transcript that fails after breakAt;
+	// each page of conversations is repeated pages times.
+	stored, breakAt int64
+	size, pages     int
 }
 
 func (f *fakeConversations) Send(_ context.Context, in conversation.SendInput) (conversation.Accepted, error) {
@@ -119,8 +123,34 @@ func (f *fakeConversations) Snapshot(_ context.Context, l conversation.LearnerID
 		Meta: json.RawMessage(`{"scenario_id":"s","partner":"SECRETGOAL"}`)}}, "1.a.2", nil
 }
 
-func (f *fakeConversations) List(_ context.Context, l conversation.LearnerID, _ conversation.Kind, _ string, _ int) ([]conversation.Header, string, error) {
-	return []conversation.Header{{ID: annsID, Title: "t", State: "active", Meta: json.RawMessage(`{"scenario_id":"s","goal":"SECRETGOAL"}`)}}, "next1", nil
+func (f *fakeConversations) List(_ context.Context, l conversation.LearnerID, _ conversation.Kind, before string, _ int) ([]conversation.Header, string, error) {
+	return []conversation.Header{{ID: annsID, Title: "t", State: "active", Meta: json.RawMessage(`{"scenario_id":"s","goal":"SECRETGOAL"}`)}}, f.next(before), nil
+}
+
+// next is "next1" for tests of one page, else it counts pages down.
+func (f *fakeConversations) next(before string) string {
+	if f.pages == 0 {
+		return "next1"
+	}
+	if len(before)+1 == f.pages {
+		return ""
+	}
+	return before + "n"
+}
+
+// Turns has as many turns as the test says, of a given size.
+func (f *fakeConversations) Turns(_ context.Context, l conversation.LearnerID, id conversation.ID, after int64, limit int) ([]conversation.Turn, error) {
+	if !owns(string(l), string(id)) {
+		return nil, conversation.ErrNotFound
+	}
+	if f.breakAt > 0 && after >= f.breakAt {
+		return nil, errors.New("pq: secret host 10.0.0.7 refused")
+	}
+	var out []conversation.Turn
+	for n := after + 1; n <= f.stored && len(out) < limit; n++ {
+		out = append(out, conversation.Turn{N: n, ID: "m", Author: conversation.Learner, Text: "say \"<hi>\"\n" + strings.Repeat("x", f.size)})
+	}
+	return out, nil
 }
 
 type fixture struct {
@@ -158,8 +188,8 @@ func newFixture(t *testing.T, change func(*Deps)) *fixture {
 	d := Deps{
 		Logger: slog.New(slog.NewTextHandler(f.logs, nil)), Version: "test",
 		Authenticator: fakeAuth{}, Practice: f.practice, Conversations: f.convs,
-		WebSocket: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) },
-		Events:    echo, Log: echo, Replies: f.reply,
+		WebSocket:   func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) },
+		Transcripts: f.convs, Events: echo, Log: echo, Replies: f.reply,
 		Static: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "page "+r.URL.Path) }),
 	}
 	if change != nil {

@@ -43,7 +43,7 @@ var (
 	opID    = regexp.MustCompile(`^[a-z]+(-[a-z0-9]+)*$`)
 	// notPlural are path words that name no collection: verbs, states, singletons.
 	notPlural = map[string]bool{"auth": true, "sign-up": true, "login": true, "logout": true, "refresh": true, "me": true,
-		"onboarding": true, "complete": true, "cancel": true, "log": true, "ws": true, "openapi.json": true, "server-info": true}
+		"onboarding": true, "complete": true, "cancel": true, "log": true, "transcript": true, "ws": true, "openapi.json": true, "server-info": true}
 )
 
 // foreignPath reports a path that other people's clients chose.

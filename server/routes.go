@@ -24,6 +24,7 @@ func (s *Server) routes() error {
 	s.scenarioRoutes(a)
 	s.conversationRoutes(a)
 	s.streamRoutes(a)
+	s.exportRoutes(a)
 	s.infoRoutes(a)
 	s.chatRoutes(a)
 	s.aguiRoutes(a)

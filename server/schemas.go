@@ -15,5 +15,7 @@ var (
 	anyJSON        = reflect.TypeFor[jsonObject]()
 	problemReflect = reflect.TypeFor[Problem]()
 	refusalReflect = reflect.TypeFor[refusal]()
+	turnReflect    = reflect.TypeFor[conversation.Turn]()
+	exportReflect  = reflect.TypeFor[exportRow]()
 	stoppedReflect = reflect.TypeFor[conversation.Stopped]()
 )

@@ -44,6 +44,8 @@ type Deps struct {
 	Onboarding     Onboarding
 	Practice       Practice
 	Conversations  Conversations
+	// Transcripts may be nil: there are no exports then.
+	Transcripts Transcripts
 
 	// WebSocket serves GET /api/v2/ws; it authenticates by itself, the Origin
 	// was checked before.

@@ -201,7 +201,7 @@ func (a *App) wireFront(ctx context.Context) error {
 	checks := a.checks()
 	s, err := server.New(server.Deps{
 		Logger: a.log, Version: buildinfo.Read().Version, Origins: origins, TrustedProxies: a.cfg.TrustedProxies,
-		Authenticator: verifier{auth}, Authentication: auth, Onboarding: a.front.onboarding, Practice: a.front.practice, Conversations: a.engine,
+		Authenticator: verifier{auth}, Authentication: auth, Onboarding: a.front.onboarding, Practice: a.front.practice, Conversations: a.engine, Transcripts: a.front.store,
 		WebSocket: a.sessions.ServeWS, Events: a.sessions.ServeSSE, Log: a.sessions.ServeLog, Replies: a.sessions.ServeReply,
 		Static: web.Handler(), Info: a.info(), Checks: checks, Metrics: httpMetrics,
 	})

@@ -1,0 +1,28 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"github.com/fluentpro/fluentpro/conversation"
+)
+
+// Turns returns finished messages after a number, in order: what a transcript
+// is read from, page by page. Turns are never changed, so the pages fit.
+func (s *Store) Turns(ctx context.Context, owner conversation.LearnerID, id conversation.ID, after int64, limit int) ([]conversation.Turn, error) {
+	if _, err := s.row(ctx, id, owner, ""); err != nil {
+		return nil, err
+	}
+	var out []conversation.Turn
+	err := s.each(ctx, func(rows *sql.Rows) error {
+		t, err := scanTurn(rows)
+		out = append(out, t)
+		return err
+	}, `SELECT n, id, author, coalesce(client_id, ''), run, text, finish, created_at FROM turns
+		WHERE conversation = ? AND n > ? ORDER BY n LIMIT ?`, id, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read transcript: %w", err)
+	}
+	return out, nil
+}

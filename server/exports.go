@@ -1,0 +1,221 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/gin-gonic/gin"
+
+	"github.com/fluentpro/fluentpro/conversation"
+	"github.com/fluentpro/fluentpro/internal/fault"
+)
+
+// Transcripts reads finished messages; a foreign conversation reads as missing.
+type Transcripts interface {
+	Turns(ctx context.Context, learner conversation.LearnerID, id conversation.ID, after int64, limit int) ([]conversation.Turn, error)
+}
+
+const (
+	// exportPage is how many rows are in memory at a time.
+	exportPage = 100
+	// exportWrite bounds the time in which a client takes one page.
+	exportWrite = 30 * time.Second
+
+	mediaNDJSON = "application/x-ndjson"
+)
+
+// exportRoutes mount what a learner takes home. These answers have no bound,
+// so they are streamed: a row at a time as NDJSON, or one JSON array.
+func (s *Server) exportRoutes(a *api) {
+	if s.deps.Transcripts == nil {
+		return
+	}
+	list := func(item *huma.Schema) map[string]*huma.Response {
+		return map[string]*huma.Response{"200": {Description: "Whole, or the connection is cut: an array that ends is complete.", Content: map[string]*huma.MediaType{
+			"application/json": {Schema: &huma.Schema{Type: "array", Items: item}},
+			mediaNDJSON:        {Schema: item},
+		}}}
+	}
+	turn := a.OpenAPI().Components.Schemas.Schema(turnReflect, true, "Turn")
+	row := a.OpenAPI().Components.Schemas.Schema(exportReflect, true, "ExportRow")
+	a.plain(route{ID: "export-transcript", Method: http.MethodGet, Path: "/conversations/{id}/transcript", Tag: tagConversations,
+		Summary: "All messages of a conversation (JSON or NDJSON, by Accept)", Fails: []fault.Code{fault.NotFound, fault.StorageUnavailable}},
+		list(turn), []*huma.Param{idParam}, s.signedIn(s.exportTranscript))
+	a.plain(route{ID: "export-transcripts", Method: http.MethodGet, Path: "/transcripts", Tag: tagConversations,
+		Summary:     "All messages of all your conversations (JSON or NDJSON, by Accept)",
+		Description: "A row is a conversation, newest first, or a message of the conversation before it.",
+		Fails:       []fault.Code{fault.StorageUnavailable}},
+		list(row), nil, s.signedIn(s.exportTranscripts))
+}
+
+// signedIn lets a plain handler run only with a good token.
+func (s *Server) signedIn(h gin.HandlerFunc) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		if err := s.authenticate(c.Request); err != nil {
+			WriteProblem(c.Writer, c.Request, s.problem(c.Request.Context(), err).cause)
+			return
+		}
+		h(c)
+	}
+}
+
+// exportRow is one row of all transcripts: one of the two is there.
+type exportRow struct {
+	Conversation *conversationItem  `json:"conversation,omitempty"`
+	Message      *conversation.Turn `json:"message,omitempty"`
+}
+
+func (s *Server) exportTranscript(c *gin.Context) {
+	ctx := c.Request.Context()
+	id, err := conversation.ParseID(c.Param("id"))
+	if err != nil {
+		WriteProblem(c.Writer, c.Request, err)
+		return
+	}
+	x := newExport(c)
+	s.finishExport(c, x, s.eachTurn(ctx, id, func(t *conversation.Turn) error { return x.add(t) }, x.flush))
+}
+
+func (s *Server) exportTranscripts(c *gin.Context) {
+	ctx := c.Request.Context()
+	x := newExport(c)
+	s.finishExport(c, x, s.eachConversation(ctx, x))
+}
+
+func (s *Server) eachConversation(ctx context.Context, x *export) error {
+	who := conversation.LearnerID(learnerOf(ctx))
+	for before := ""; ; {
+		page, next, err := s.deps.Conversations.List(ctx, who, conversation.KindChat, before, exportPage)
+		if err != nil {
+			return err
+		}
+		for _, h := range page {
+			item := conversationItem{ID: string(h.ID), Title: h.Title, State: h.State, CreatedAt: h.CreatedAt, ScenarioID: scenarioOf(h.Meta)}
+			if err := x.add(exportRow{Conversation: &item}); err != nil {
+				return err
+			}
+			err := s.eachTurn(ctx, h.ID, func(t *conversation.Turn) error { return x.add(exportRow{Message: t}) }, x.flush)
+			if err != nil {
+				return err
+			}
+		}
+		if next == "" {
+			return nil
+		}
+		before = next
+	}
+}
+
+// eachTurn reads a conversation page by page and flushes after each.
+func (s *Server) eachTurn(ctx context.Context, id conversation.ID, add func(*conversation.Turn) error, flush func() error) error {
+	for after := int64(0); ; {
+		page, err := s.deps.Transcripts.Turns(ctx, conversation.LearnerID(learnerOf(ctx)), id, after, exportPage)
+		if err != nil {
+			return err
+		}
+		for i := range page {
+			if err := add(&page[i]); err != nil {
+				return err
+			}
+			after = page[i].N
+		}
+		if err := flush(); err != nil {
+			return err
+		}
+		if len(page) < exportPage {
+			return nil
+		}
+	}
+}
+
+// finishExport ends what was written. Once rows are out an error can only be
+// told by cutting the connection: an array without its end, or a body without
+// its last chunk, cannot be mistaken for the whole.
+func (s *Server) finishExport(c *gin.Context, x *export, err error) {
+	if err == nil {
+		err = x.close()
+	}
+	if err == nil || c.Request.Context().Err() != nil && !x.begun {
+		return
+	}
+	p := s.problem(c.Request.Context(), err) // it logs what is ours
+	if x.begun {
+		panic(http.ErrAbortHandler)
+	}
+	WriteProblem(c.Writer, c.Request, p.cause)
+}
+
+// export writes rows; the status goes out with the first flush.
+type export struct {
+	w     gin.ResponseWriter
+	rc    *http.ResponseController
+	lines bool
+	begun bool
+	rows  int
+	buf   bytes.Buffer
+	enc   *json.Encoder
+}
+
+func newExport(c *gin.Context) *export {
+	x := &export{w: c.Writer, rc: http.NewResponseController(c.Writer), lines: strings.Contains(c.GetHeader("Accept"), mediaNDJSON)}
+	x.enc = json.NewEncoder(&x.buf) // it ends each row with a line break
+	x.enc.SetEscapeHTML(false)
+	return x
+}
+
+func (x *export) add(row any) error {
+	switch {
+	case x.lines:
+	case x.rows == 0:
+		x.buf.WriteString("[\n")
+	default:
+		x.buf.WriteByte(',')
+	}
+	x.rows++
+	return x.enc.Encode(row)
+}
+
+func (x *export) close() error {
+	switch {
+	case x.lines:
+	case x.rows == 0:
+		x.buf.WriteString("[]\n")
+	default:
+		x.buf.WriteString("]\n")
+	}
+	return x.send()
+}
+
+// flush sends what is there, if there is a row.
+func (x *export) flush() error {
+	if x.rows == 0 || x.buf.Len() == 0 {
+		return nil
+	}
+	return x.send()
+}
+
+func (x *export) send() error {
+	if !x.begun {
+		x.begun = true
+		h := x.w.Header()
+		h.Add("Vary", "Accept")
+		h.Set("Content-Type", "application/json")
+		if x.lines {
+			h.Set("Content-Type", mediaNDJSON)
+		}
+		x.w.WriteHeader(http.StatusOK)
+	}
+	_ = x.rc.SetWriteDeadline(time.Now().Add(exportWrite)) // test recorders have none
+	_, err := x.w.Write(x.buf.Bytes())
+	x.buf.Reset()
+	if err == nil {
+		err = x.rc.Flush()
+	}
+	_ = x.rc.SetWriteDeadline(time.Time{})
+	return err
+}
