@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/fluentpro/fluentpro/conversation"
 	"github.com/fluentpro/fluentpro/internal/sqldb"
 	"github.com/fluentpro/fluentpro/internal/sqldb/sqldbtest"
@@ -288,4 +290,43 @@ func TestCommittedButNeverPublishedIsRelayed(t *testing.T) {
 		}
 		eventually(t, "the sweep found and answered it", func() bool { return lastTurn(snapshot(t, n, id)).Text == answer(3) })
 	})
+}
+
+// A Redis restored from an older copy of itself keeps its marker, so only the
+// shorter log tells. It must not grow again with other content.
+func TestLogThatLostItsEndIsLeft(t *testing.T) {
+	t.Parallel()
+	db, r := realPair(t)
+	n := newNode(t, db, r.Addr, &model{words: 3}, rigOptions{mode: "m"})
+	id := newChat(t, n)
+	send(t, n, id, "c", "go")
+	eventually(t, "the reply", func() bool { return lastTurn(snapshot(t, n, id)).Text == answer(3) })
+	before, err := n.keeper.Active(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The suffix is gone: what an older dump would hold.
+	rdb := redis.NewClient(&redis.Options{Addr: r.Addr})
+	defer func() { _ = rdb.Close() }()
+	keys, err := rdb.Keys(t.Context(), "*"+string(id)+":m").Result()
+	if err != nil || len(keys) != 1 {
+		t.Fatalf("keys %v (%v)", keys, err)
+	}
+	if err := rdb.HSet(t.Context(), keys[0], "top", 1).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.keeper.Renew(t.Context(), id, before.Epoch); err != nil {
+		t.Fatal(err)
+	}
+	after, err := n.keeper.Active(t.Context(), id)
+	if err != nil || after.Epoch.Counter <= before.Epoch.Counter || lastTurn(after.State).Text != answer(3) {
+		t.Fatalf("epoch %v after %v (%v), last turn %+v", after.Epoch, before.Epoch, err, lastTurn(after.State))
+	}
+	// Once more for the old epoch changes nothing.
+	if err := n.keeper.Renew(t.Context(), id, before.Epoch); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := n.keeper.Active(t.Context(), id); err != nil || again.Epoch != after.Epoch {
+		t.Fatalf("epoch %v (%v), want %v", again.Epoch, err, after.Epoch)
+	}
 }

@@ -115,6 +115,21 @@ func (k *Keeper) make(ctx context.Context, id ID, seen, fence int64) (Epoch, err
 	return ep, nil
 }
 
+// Renew leaves the log ep, which was found to have lost its end, and makes a
+// new one from SQL. Where a run is being written its writer does so itself,
+// with the whole text, when its next append meets the loss.
+func (k *Keeper) Renew(ctx context.Context, id ID, ep Epoch) error {
+	rec, err := k.store.Load(ctx, id)
+	if err != nil || rec.Log != ep || rec.Running != nil {
+		return err
+	}
+	_, err = k.make(ctx, id, ep.Counter, rec.Fence)
+	if errors.Is(err, ErrLogRenamed) || errors.Is(err, ErrLogExists) {
+		return nil // somebody else did
+	}
+	return err
+}
+
 // Publish puts committed facts into the log, best effort: what fails is found
 // again by the relay, the next claim or the next snapshot.
 func (k *Keeper) Publish(ctx context.Context, id ID, facts []Fact) {

@@ -20,6 +20,9 @@ type Log interface {
 type Keeper interface {
 	Active(ctx context.Context, id conversation.ID) (conversation.Active, error)
 	CatchUp(ctx context.Context, id conversation.ID, atLeast int64) error
+	// Renew leaves a log that has lost its end, so that no number gets a
+	// second content.
+	Renew(ctx context.Context, id conversation.ID, ep conversation.Epoch) error
 }
 
 // Bell delivers copies of events as they are appended, and may lose any.

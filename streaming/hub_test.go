@@ -595,3 +595,31 @@ func TestAttachAfterRun(t *testing.T) {
 		v.feed.Close()
 	})
 }
+
+// A Redis restored from an older copy of itself has a shorter log under the
+// same name: it is left, so that no number gets a second content.
+func TestALogThatLostItsEndIsRenewed(t *testing.T) {
+	inTime(t, streaming.Config{}, func(t *testing.T, w *world, h *streaming.Hub) {
+		w.talk(1, 40)
+		v := w.view(t, h, "").drain()
+		old := w.epoch
+		w.mu.Lock()
+		w.top -= 5
+		w.entries = w.entries[:len(w.entries)-5]
+		w.mu.Unlock()
+		time.Sleep(40 * time.Second) // a quiet room looks each half minute, in fake time
+		synctest.Wait()
+		v.drain()
+		if w.epoch == old || !slices.Equal(v.resets, []string{"epoch_changed"}) {
+			t.Errorf("epoch %v after %v, resets %v", w.epoch, old, v.resets)
+		}
+		v.feed.Close()
+		// A viewer that comes back with a cursor beyond the log says it too.
+		old = w.epoch
+		c := w.view(t, h, w.cursor(w.top+3)).drain()
+		if w.epoch == old {
+			t.Error("a cursor beyond the log left the log as it was")
+		}
+		c.feed.Close()
+	})
+}

@@ -69,7 +69,10 @@ func (r *room) begin() {
 
 // sync reads where the log stands and begins anew from there.
 func (r *room) sync(ctx context.Context) {
-	a, err := r.h.keeper.Active(ctx, r.id)
+	r.mu.Lock()
+	seen := conversation.Cursor{Epoch: r.epoch, Seq: r.last}
+	r.mu.Unlock()
+	a, err := r.current(ctx, seen)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.err = err
@@ -88,6 +91,25 @@ func (r *room) sync(ctx context.Context) {
 	r.ended, r.writing = a.State.Header.State == conversation.StateEnded, a.State.Open != nil
 	r.ring, r.bytes = nil, 0
 	r.wakeAll()
+}
+
+// current reads the live state. A log that ends before a place that somebody
+// has seen lost its end (a Redis restored from an older copy of itself): it is
+// left for a new one, never grown again with other content.
+func (r *room) current(ctx context.Context, seen ...conversation.Cursor) (conversation.Active, error) {
+	a, err := r.h.keeper.Active(ctx, r.id)
+	if err != nil {
+		return a, err
+	}
+	for _, c := range seen {
+		if c.Epoch == a.Epoch && c.Seq > a.Top {
+			if err := r.h.keeper.Renew(ctx, r.id, a.Epoch); err != nil {
+				return a, err
+			}
+			return r.h.keeper.Active(ctx, r.id)
+		}
+	}
+	return a, nil
 }
 
 // take is called for every event that arrives live, in any order, perhaps
@@ -281,6 +303,9 @@ func (r *room) attach(viewer conversation.LearnerID, cursor string) (*feed, erro
 	f := &feed{r: r, epoch: r.epoch}
 	f.opening, f.pos = r.judge(cursor)
 	f.snapshot = f.opening.Mode == "snapshot"
+	if f.opening.Reason == "ahead" {
+		f.claimed, _ = conversation.ParseCursor(cursor)
+	}
 	f.target = r.last
 	r.feeds[f] = struct{}{}
 	return f, nil

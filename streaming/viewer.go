@@ -26,6 +26,8 @@ type feed struct {
 	target   int64 // reaching it for the first time means "caught up"
 	caughtUp bool
 	troubled bool // the viewer was told of trouble
+	// claimed is the cursor of an attach that lay beyond the log.
+	claimed conversation.Cursor
 }
 
 // Opening implements Feed.
@@ -179,10 +181,14 @@ func (f *feed) replay(ctx context.Context, ep conversation.Epoch, pos int64, lim
 
 // snap delivers the folded state and goes on from its position.
 func (f *feed) snap(ctx context.Context) (Batch, error) {
-	a, err := f.r.h.keeper.Active(ctx, f.r.id)
+	f.r.mu.Lock()
+	seen := conversation.Cursor{Epoch: f.r.epoch, Seq: f.r.last}
+	f.r.mu.Unlock()
+	a, err := f.r.current(ctx, seen, f.claimed)
 	if err != nil {
 		return f.trouble(err)
 	}
+	f.claimed = conversation.Cursor{}
 	js, err := a.State.AppendStateJSON(nil)
 	if err != nil {
 		return Batch{}, err

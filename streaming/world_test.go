@@ -244,6 +244,20 @@ func (w *world) Active(context.Context, conversation.ID) (conversation.Active, e
 	return conversation.Active{Epoch: w.epoch, Top: w.top, Low: w.low, Facts: w.facts, State: st, StopAt: -1}, nil
 }
 
+// Renew implements streaming.Keeper.
+func (w *world) Renew(_ context.Context, _ conversation.ID, ep conversation.Epoch) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.down {
+		return conversation.ErrLogDown
+	}
+	if ep == w.epoch {
+		w.epoch = conversation.Epoch{Counter: ep.Counter + 1, Nonce: "renewed"}
+		w.low, w.top, w.entries = 1, 0, nil
+	}
+	return nil
+}
+
 // CatchUp implements streaming.Keeper: it brings what only SQL has.
 func (w *world) CatchUp(context.Context, conversation.ID, int64) error {
 	w.mu.Lock()
