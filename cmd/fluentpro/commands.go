@@ -33,6 +33,7 @@ func commands() *command {
 				callsCommand(),
 			}},
 			{name: "upstream", short: "tools for the model's side", subs: upstreamCommands()},
+			{name: "prompt", short: "the texts that models are told", subs: promptCommands()},
 			{name: "bench", short: "measure delay, CPU, memory and takeover on this machine", subs: benchCommands()},
 			healthcheckCommand(),
 			{
