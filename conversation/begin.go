@@ -3,7 +3,6 @@ package conversation
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"time"
 )
 
@@ -69,7 +68,7 @@ func (r *Runner) begin(ctx context.Context, claim *Claim, want beginning) (Began
 		if time.Since(begun) > limit {
 			return b, err
 		}
-		if err := sleep(ctx, wait/2+rand.N(wait)); err != nil {
+		if err := sleep(ctx, wait/2+r.cfg.Rand(wait)); err != nil {
 			return b, err
 		}
 		wait = min(wait*2, 500*time.Millisecond)

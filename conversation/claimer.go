@@ -62,7 +62,8 @@ func (c *Claimer) Run(ctx context.Context) error {
 			return nil
 		case only = <-c.wake:
 		case <-t.C:
-			t.Reset(jitter(c.sweep))
+			// A quarter either way, so that nodes do not sweep in step.
+			t.Reset(c.sweep*3/4 + c.runner.cfg.Rand(c.sweep/2+1))
 		}
 		if only != "" {
 			c.wg.Go(func() { c.look(ctx, only) })

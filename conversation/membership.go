@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"slices"
 	"sync"
@@ -109,21 +108,19 @@ func (m *Membership) Run(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	beat := time.NewTicker(m.cfg.Beat)
-	defer beat.Stop()
-	look := time.NewTicker(m.cfg.Beat / 2)
-	defer look.Stop()
-	for {
-		var err error
+	t := time.NewTicker(m.cfg.Beat / 2)
+	defer t.Stop()
+	for turn := 1; ; turn++ {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-beat.C:
-			err = m.beat(ctx)
-		case <-look.C:
-			err = m.look(ctx)
+		case <-t.C:
 		}
-		if err != nil && ctx.Err() == nil {
+		var err error
+		if turn%2 == 0 {
+			err = m.beat(ctx)
+		}
+		if err = errors.Join(err, m.look(ctx)); err != nil && ctx.Err() == nil {
 			m.log.Warn("membership", "err", err)
 		}
 	}
@@ -197,9 +194,4 @@ func (m *Membership) SetDraining(ctx context.Context) error {
 // Leave tells the others that this node is gone.
 func (m *Membership) Leave(ctx context.Context) error {
 	return m.store.SetNodeState(ctx, m.Self().ID, "dead")
-}
-
-// jitter spreads d by a quarter either way.
-func jitter(d time.Duration) time.Duration {
-	return d*3/4 + rand.N(d/2+1)
 }

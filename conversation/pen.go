@@ -3,7 +3,6 @@ package conversation
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -221,7 +220,7 @@ func (p *pen) put(ctx context.Context, batch string) error {
 			return err
 		}
 		// Unknown outcome: the same batch again.
-		if err := sleep(ctx, wait/2+rand.N(wait)); err != nil {
+		if err := sleep(ctx, wait/2+p.r.cfg.Rand(wait)); err != nil {
 			return err
 		}
 		if wait = min(wait*2, time.Second); wait == time.Second {
@@ -256,7 +255,7 @@ func (p *pen) rebuild(ctx context.Context) error {
 		if done && wait >= time.Second {
 			return errDetached
 		}
-		if err := sleep(ctx, wait/2+rand.N(wait)); err != nil {
+		if err := sleep(ctx, wait/2+p.r.cfg.Rand(wait)); err != nil {
 			return err
 		}
 		wait = min(wait*2, time.Second)

@@ -28,6 +28,9 @@ type RunnerConfig struct {
 	// WaitLog is how long a takeover waits for Redis before it gives up the
 	// text that only Redis may hold [15s].
 	WaitLog time.Duration
+	// Rand draws a time below n, for pauses that nodes should not take in
+	// step [math/rand/v2]; a simulation gives its own to be repeatable.
+	Rand func(n time.Duration) time.Duration
 }
 
 func (c *RunnerConfig) defaults() {
@@ -42,6 +45,9 @@ func (c *RunnerConfig) defaults() {
 	}
 	if c.WaitLog <= 0 {
 		c.WaitLog = 15 * time.Second
+	}
+	if c.Rand == nil {
+		c.Rand = rand.N[time.Duration]
 	}
 }
 
@@ -257,7 +263,7 @@ func (e *againError) Unwrap() error { return e.err }
 
 // again claims the same run anew under a new fence, after a pause.
 func (r *Runner) again(ctx context.Context, a *activeRun, was Claim) (Claim, error) {
-	if err := sleep(ctx, 100*time.Millisecond+rand.N(200*time.Millisecond)); err != nil {
+	if err := sleep(ctx, 100*time.Millisecond+r.cfg.Rand(200*time.Millisecond)); err != nil {
 		return Claim{}, err
 	}
 	self := r.members.Self().ID
@@ -460,7 +466,7 @@ func (r *Runner) finish(ctx context.Context, claim *Claim, b Began, f Finishing,
 			return fmt.Errorf("commit the end of a run: %w", err)
 		}
 		r.lg.Warn("commit of a run's end is repeated", "conversation_id", f.ID, "run", f.Run, "err", err)
-		if err := sleep(ctx, wait/2+rand.N(wait)); err != nil {
+		if err := sleep(ctx, wait/2+r.cfg.Rand(wait)); err != nil {
 			return err
 		}
 		wait = min(wait*2, 2*time.Second)
