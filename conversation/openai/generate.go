@@ -356,7 +356,7 @@ func asFault(ctx context.Context, err error) error {
 func (g *generation) record(ctx context.Context, fin *conversation.Finish, err error) {
 	r := &g.rec
 	r.Total = time.Since(g.start)
-	if fin.OutputTokens == 0 && fin.PromptTokens == 0 && r.Status != 0 {
+	if fin.OutputTokens == 0 && fin.PromptTokens == 0 && r.Status >= 200 && r.Status < 300 {
 		r.Estimated = true
 		fin.PromptTokens, fin.OutputTokens, fin.Estimated = g.promptEst, g.outputEst, true
 	}
