@@ -63,7 +63,7 @@ func (s *stream) Close() error {
 		s.call.End = EndCancelled
 		s.err = context.Canceled
 	}
-	if s.err == io.EOF && !s.eof && s.parent.Err() == nil {
+	if errors.Is(s.err, io.EOF) && !s.eof && s.parent.Err() == nil {
 		s.clocks.arm(clockTail, 20*time.Millisecond)
 		_, _ = io.CopyN(io.Discard, s.src, 4<<10)
 	}
