@@ -160,7 +160,7 @@ func (a *App) wireCore(ctx context.Context) error {
 	onboard := onboarding.New(onboardingsql.New(a.db), nil, nil)
 	practise := practice.New(profiles{onboard}, start, practicesql.New(a.db), nil)
 	checkpoint := a.cfg.Checkpoint == "always" || a.cfg.Checkpoint == "auto" && embedded
-	a.runner = conversation.NewRunner(conversation.RunnerConfig{Lease: a.cfg.Lease, Checkpoint: checkpoint}, conversation.RunnerDeps{
+	a.runner = conversation.NewRunner(conversation.RunnerConfig{Lease: a.cfg.Lease, Total: a.client.Patience(), Checkpoint: checkpoint}, conversation.RunnerDeps{
 		Store: store, Log: rlog, Keeper: a.keeper, Model: a.client, Script: script{practise}, Members: a.members,
 		Locks: locks, Metrics: metrics, Logger: a.log})
 	a.members.OnDead(a.runner.DropAll)

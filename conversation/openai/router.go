@@ -153,6 +153,16 @@ func (r *Router) Close() {
 	}
 }
 
+// Patience is the longest that one answer may take at any upstream: a local
+// server that loads its model first is slower than the runner would wait.
+func (r *Router) Patience() time.Duration {
+	longest := 90 * time.Second
+	for _, w := range r.ways {
+		longest = max(longest, w.client.profile.Timeouts.Total)
+	}
+	return longest
+}
+
 // State names each upstream with its breaker's state.
 func (r *Router) State() map[string]string {
 	out := map[string]string{}

@@ -310,6 +310,18 @@ func TestBudgets(t *testing.T) {
 	}
 }
 
+func TestPatienceIsThatOfTheSlowestUpstream(t *testing.T) {
+	t.Parallel()
+	quick, err := New(Config{BaseURL: "http://127.0.0.1:1/v1", Model: "m"})
+	slow, err2 := New(Config{BaseURL: "http://127.0.0.1:1/v1", Model: "m", Preset: "ollama"})
+	if err := errors.Join(err, err2); err != nil {
+		t.Fatal(err)
+	}
+	if a, b := NewRouter(RouterConfig{Primary: quick}).Patience(), NewRouter(RouterConfig{Primary: quick, Fallback: slow}).Patience(); a != 90*time.Second || b != 180*time.Second {
+		t.Fatalf("%v, %v", a, b)
+	}
+}
+
 func TestModerationJudgesTheWholeText(t *testing.T) {
 	t.Parallel()
 	rig := newRig(t, Config{Model: "checkable-3"})
