@@ -33,13 +33,17 @@ for v in $(env | sed -n 's/^\(FLUENTPRO_[A-Za-z0-9_]*\)=.*/\1/p') OPENAI_API_KEY
 	unset "$v"
 done
 
+PATH=$PATH:/usr/sbin # nginx lives there
+export PATH
 missing=
 have redis-server || missing="$missing redis-server"
 pg_find >/dev/null || missing="$missing postgresql"
 have chromium || have chromium-browser || have google-chrome || missing="$missing chromium"
+have nginx || missing="$missing nginx"
+have caddy || missing="$missing caddy"
 have gcc || have cc || missing="$missing gcc libc6-dev"
 # shellcheck disable=SC2086 # a list of words
-[ -z "$missing" ] || apt_install "redis-server and postgresql: the real parts behind the tests; chromium: the page; gcc: the race detector needs cgo" $missing
+[ -z "$missing" ] || apt_install "redis-server and postgresql: the real parts behind the tests; chromium: the page; nginx and caddy: the proxies of docs/proxies.md; gcc: the race detector needs cgo" $missing
 if [ "$(id -u)" = 0 ] && ! id postgres >/dev/null 2>&1; then
 	die "running as root, and there is no user postgres to run Postgres as"
 fi

@@ -8,11 +8,11 @@
 import readline from 'node:readline';
 import { aiChat } from './aisdk.mjs';
 import { agui } from './agui.mjs';
-import { nativeSSE, nativeWS } from './native.mjs';
+import { nativeSSE, nativeWS, ownClient } from './native.mjs';
 
 const kinds = {
   'ai-5-0': aiChat, 'ai-5': aiChat, 'ai-6': aiChat, 'ai-7': aiChat,
-  'ag-ui-0': agui, 'ag-ui-1': agui, eventsource: nativeSSE, ws: nativeWS,
+  'ag-ui-0': agui, 'ag-ui-1': agui, eventsource: nativeSSE, ws: nativeWS, own: ownClient,
 };
 const clients = new Map();
 const tell = (name) => (event) => process.stdout.write(`${JSON.stringify({ name, ...event })}\n`);

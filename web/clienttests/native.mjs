@@ -82,3 +82,24 @@ export async function nativeWS({ base, token, conversation }, tell) {
     move: (cmd) => { at = cmd.base; },
   };
 }
+
+// Our own client, which chooses its transport itself.
+export async function ownClient({ base, token, conversation }, tell) {
+  const { Client } = await import('../client/src/index.js');
+  const client = new Client({ baseURL: base, token: () => token });
+  let wanted = '';
+  let told = '';
+  client.onStatus((s) => tell({ event: 'status', state: s.state, reason: s.transport }));
+  client.connect();
+  const talk = client.conversation(conversation);
+  talk.subscribe((state) => {
+    const asked = state.turns.find((t) => t.text === wanted);
+    const reply = asked && state.turns.find((t) => t.author === 'partner' && t.run === asked.run);
+    if (state.open?.text) tell({ event: 'text', length: state.open.text.length });
+    if (reply && told !== wanted) {
+      told = wanted;
+      tell({ event: 'ended', status: 'ready', message: '', text: reply.text, id: reply.id, parts: 1, messages: state.turns.length, streaming: false, stopped: reply.finish === 'stopped' });
+    }
+  });
+  return { send: ({ text }) => { wanted = text; talk.send(text); }, stop: () => talk.stop(), resume: () => {}, move: () => {} };
+}
