@@ -151,7 +151,8 @@ func (e *Engine) Cancel(ctx context.Context, learner LearnerID, id ID, run int64
 			return Stopped{Run: run, State: row.State, At: row.Updated / 1000, TextLen: row.TextLen}, nil
 		}
 		f := Finishing{ID: id, Run: run, State: RunStopped, Text: row.Text, Base: row.Base}
-		if row.State == RunRunning {
+		// A run that was handed over waits, with its text in the log.
+		if row.State == RunRunning || row.Attempt > 0 {
 			b, err := e.log.Stop(ctx, id, row.Log, run)
 			switch {
 			case errors.Is(err, ErrLogDown):

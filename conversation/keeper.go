@@ -73,6 +73,13 @@ func (k *Keeper) Active(ctx context.Context, id ID) (Active, error) {
 			return a, lerr
 		}
 		if err == nil && a.Epoch == rec.Log {
+			if a.Facts < rec.Facts && tries < 8 {
+				// Somebody put the newest facts into a log that is no more.
+				if err := k.CatchUp(ctx, id, rec.Facts); err != nil && !errors.Is(err, ErrLogMissing) {
+					return a, err
+				}
+				continue
+			}
 			k.learn(id, rec.Log)
 			return a, nil
 		}
@@ -96,6 +103,24 @@ func (k *Keeper) Active(ctx context.Context, id ID) (Active, error) {
 		}
 		wait = min(wait*2, 200*time.Millisecond)
 	}
+}
+
+// ActiveFrom is Active for a viewer that has been in a log with this counter:
+// an older one is not shown while SQL knows that there was a newer, because a
+// primary that was replaced still answers here.
+func (k *Keeper) ActiveFrom(ctx context.Context, id ID, counter int64) (Active, error) {
+	a, err := k.Active(ctx, id)
+	if err != nil || a.Epoch.Counter >= counter {
+		return a, err
+	}
+	rec, err := k.store.Load(ctx, id)
+	if err != nil {
+		return a, err
+	}
+	if rec.Log.Counter >= counter {
+		return a, ErrLogMissing
+	}
+	return a, nil // such a log never was
 }
 
 // make names a new log in SQL, creates it and records its nonce.

@@ -87,6 +87,10 @@ type Seed struct {
 	Turns  []Turn
 	// Result and Failure as in State.
 	Result, Failure json.RawMessage
+	// Running is the run that is being written, 0 for none: until it has begun
+	// (or ended) in the new log, Active does not find that log, because a
+	// state without the open text would take back what viewers have seen.
+	Running int64
 }
 
 // BeginHow says what becomes of text that the run has.

@@ -186,7 +186,8 @@ type Finishing struct {
 	ID  ID
 	Run int64
 	// Fence must be the run's; 0 ends a pending run that nobody has claimed,
-	// or, with Log set, a running one whose stop mark stands in that log.
+	// or, with Log set, one whose stop mark stands in that log: it is being
+	// written, or was handed over and waits.
 	Fence int64
 	State string // RunCompleted, RunStopped, RunFailed
 	Base  int64

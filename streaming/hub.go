@@ -19,6 +19,8 @@ type Log interface {
 // Keeper gives the live state from the right log and repairs missing facts.
 type Keeper interface {
 	Active(ctx context.Context, id conversation.ID) (conversation.Active, error)
+	// ActiveFrom never leads a viewer from a log that counts back to an older one.
+	ActiveFrom(ctx context.Context, id conversation.ID, counter int64) (conversation.Active, error)
 	CatchUp(ctx context.Context, id conversation.ID, atLeast int64) error
 	// Renew leaves a log that has lost its end, so that no number gets a
 	// second content.

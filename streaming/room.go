@@ -97,7 +97,11 @@ func (r *room) sync(ctx context.Context) {
 // has seen lost its end (a Redis restored from an older copy of itself): it is
 // left for a new one, never grown again with other content.
 func (r *room) current(ctx context.Context, seen ...conversation.Cursor) (conversation.Active, error) {
-	a, err := r.h.keeper.Active(ctx, r.id)
+	newest := int64(0)
+	for _, c := range seen {
+		newest = max(newest, c.Counter)
+	}
+	a, err := r.h.keeper.ActiveFrom(ctx, r.id, newest)
 	if err != nil {
 		return a, err
 	}
@@ -106,7 +110,7 @@ func (r *room) current(ctx context.Context, seen ...conversation.Cursor) (conver
 			if err := r.h.keeper.Renew(ctx, r.id, a.Epoch); err != nil {
 				return a, err
 			}
-			return r.h.keeper.Active(ctx, r.id)
+			return r.h.keeper.ActiveFrom(ctx, r.id, newest)
 		}
 	}
 	return a, nil
@@ -303,8 +307,8 @@ func (r *room) attach(viewer conversation.LearnerID, cursor string) (*feed, erro
 	f := &feed{r: r, epoch: r.epoch}
 	f.opening, f.pos = r.judge(cursor)
 	f.snapshot = f.opening.Mode == "snapshot"
-	if f.opening.Reason == "ahead" {
-		f.claimed, _ = conversation.ParseCursor(cursor)
+	if c, ok := conversation.ParseCursor(cursor); ok && (f.opening.Reason == "ahead" || c.Counter > r.epoch.Counter) {
+		f.claimed = c
 	}
 	f.target = r.last
 	r.feeds[f] = struct{}{}

@@ -26,7 +26,8 @@ type feed struct {
 	target   int64 // reaching it for the first time means "caught up"
 	caughtUp bool
 	troubled bool // the viewer was told of trouble
-	// claimed is the cursor of an attach that lay beyond the log.
+	// claimed is the cursor of an attach that lay beyond the log, or in a newer
+	// log than this node knows.
 	claimed conversation.Cursor
 }
 

@@ -225,6 +225,10 @@ func (w *world) Read(_ context.Context, _ conversation.ID, ep conversation.Epoch
 }
 
 // Active implements streaming.Keeper.
+func (w *world) ActiveFrom(ctx context.Context, id conversation.ID, _ int64) (conversation.Active, error) {
+	return w.Active(ctx, id)
+}
+
 func (w *world) Active(context.Context, conversation.ID) (conversation.Active, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

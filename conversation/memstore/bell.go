@@ -2,6 +2,7 @@ package memstore
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/fluentpro/fluentpro/conversation"
@@ -65,13 +66,13 @@ func (b *Bell) suspect() {
 func (s *Server) ring(b *Bell) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.bells[b] = struct{}{}
+	s.bells = append(s.bells, b)
 }
 
 func (s *Server) unring(b *Bell) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.bells, b)
+	s.bells = slices.DeleteFunc(s.bells, func(o *Bell) bool { return o == b })
 }
 
 // publish rings with what a script has added, in order, outside the lock: a
@@ -81,10 +82,7 @@ func (s *Server) publish(id conversation.ID, ep conversation.Epoch, added []conv
 		return
 	}
 	s.mu.Lock()
-	bells := make([]*Bell, 0, len(s.bells))
-	for b := range s.bells {
-		bells = append(bells, b)
-	}
+	bells := slices.Clone(s.bells)
 	s.mu.Unlock()
 	for _, b := range bells {
 		for _, ev := range added {

@@ -94,7 +94,7 @@ func (db *DB) finish(c *chat, f conversation.Finishing, do also) (conversation.F
 		if r.State != conversation.RunPending {
 			return out, conversation.ErrClaimLost
 		}
-	case r.State != conversation.RunRunning || f.Log != c.log:
+	case r.Attempt == 0 || f.Log != c.log:
 		return out, conversation.ErrLogRenamed
 	}
 	if f.Fence == 0 && r.Attempt > 0 {

@@ -67,7 +67,11 @@ func (s *Store) NameLog(ctx context.Context, id conversation.ID, seen, fence int
 		}
 		c.log, c.logFence = conversation.Epoch{Counter: seen + 1}, fence
 		rec := c.record()
-		return conversation.Seed{Fence: c.fence, Facts: rec.Facts, Header: rec.Header, Turns: rec.Turns, Result: rec.Result, Failure: rec.Failure}, nil
+		seed := conversation.Seed{Fence: c.fence, Facts: rec.Facts, Header: rec.Header, Turns: rec.Turns, Result: rec.Result, Failure: rec.Failure}
+		if rec.Running != nil {
+			seed.Running = rec.Running.No
+		}
+		return seed, nil
 	})
 	if err != nil {
 		return 0, conversation.Seed{}, err

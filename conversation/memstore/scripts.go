@@ -21,7 +21,7 @@ func (s *Server) create(k bookKey, counter int64, seed conversation.Seed) (conve
 	ep := conversation.Epoch{Counter: counter, Nonce: s.nonce(counter)}
 	h := seed.Header
 	s.books[k] = &book{header: &h, turns: slices.Clone(seed.Turns), meta: &meta{epoch: ep, fence: seed.Fence, low: 1, fn: seed.Facts,
-		stop: -1, turns: len(seed.Turns), result: seed.Result, failure: seed.Failure}}
+		stop: -1, turns: len(seed.Turns), wait: seed.Running, result: seed.Result, failure: seed.Failure}}
 	return ep, nil
 }
 
@@ -82,6 +82,7 @@ func (s *Server) begin(b *book, ep conversation.Epoch, in conversation.Begin) (c
 		}
 	}
 	m.fence, m.run, m.att, m.open, m.stop, m.mid, m.purpose = in.Fence, in.Run.No, in.Run.Attempt, true, -1, in.Run.MessageID, in.Run.Purpose
+	m.wait = 0
 	return answer(), added, nil
 }
 
@@ -159,6 +160,9 @@ func (s *Server) fact(b *book, ep conversation.Epoch, f conversation.Fact, limit
 			b.text, m.open, m.len, m.bytes, m.stop = "", false, 0, 0, -1
 		}
 		m.over = max(m.over, over)
+		if m.wait == f.Run {
+			m.wait = 0
+		}
 	}
 	switch conversation.FoldField(f.Type) {
 	case "res":
@@ -222,7 +226,7 @@ func (s *Server) read(b *book, ep conversation.Epoch, after int64, limit int) (c
 
 func (s *Server) active(b *book) (conversation.Active, error) {
 	m := b.meta
-	if m == nil || !b.whole() || m.open && len(b.text) != m.bytes {
+	if m == nil || m.wait != 0 || !b.whole() || m.open && len(b.text) != m.bytes {
 		return conversation.Active{}, conversation.ErrLogMissing
 	}
 	a := conversation.Active{Epoch: m.epoch, Fence: m.fence, Top: m.top, Low: m.low, Facts: m.fn, StopAt: m.stop,

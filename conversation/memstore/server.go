@@ -19,7 +19,7 @@ type Server struct {
 	identity  string
 	books     map[bookKey]*book
 	locks     map[conversation.ID]lockEntry
-	bells     map[*Bell]struct{}
+	bells     []*Bell
 	lastNonce int64
 }
 
@@ -52,6 +52,7 @@ type meta struct {
 	asSeq, asTS          int64 // answer of the newest append
 	over                 int64 // highest fence of an ended run, 0 for none
 	turns                int
+	wait                 int64 // run that must begin or end before the log counts
 }
 
 // NewServer returns an empty Redis whose lifetime is told by identity.
@@ -59,7 +60,7 @@ func NewServer(identity string, broken *Broken) *Server {
 	if broken == nil {
 		broken = &Broken{}
 	}
-	return &Server{broken: broken, identity: identity, books: map[bookKey]*book{}, locks: map[conversation.ID]lockEntry{}, bells: map[*Bell]struct{}{}}
+	return &Server{broken: broken, identity: identity, books: map[bookKey]*book{}, locks: map[conversation.ID]lockEntry{}}
 }
 
 // Copy is what a replica or a dump has at this moment; it answers under
@@ -165,4 +166,11 @@ func (s *Server) nonce(counter int64) string {
 	// Two creations never share a microsecond of a real Redis.
 	s.lastNonce = max(s.lastNonce+1, time.Now().UnixMicro())
 	return strconv.FormatInt(s.lastNonce, 36)
+}
+
+// Unlock lets a lock's term end early, as a jump of the server's clock does.
+func (s *Server) Unlock(id conversation.ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.locks, id)
 }

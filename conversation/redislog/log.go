@@ -282,7 +282,7 @@ func (l *Log) Create(ctx context.Context, id conversation.ID, counter int64, see
 	if len(turns) > l.opts.MaxTurns {
 		turns = turns[len(turns)-l.opts.MaxTurns:]
 	}
-	args := []any{counter, seed.Fence, seed.Facts, string(seed.Result), string(seed.Failure), h}
+	args := []any{counter, seed.Fence, seed.Facts, string(seed.Result), string(seed.Failure), seed.Running, h}
 	for i := range turns {
 		b, err := json.Marshal(&turns[i])
 		if err != nil {

@@ -72,7 +72,7 @@ func (s *Store) finish(ctx context.Context, r *row, f conversation.Finishing, al
 		if run.State != conversation.RunPending {
 			return out, conversation.ErrClaimLost
 		}
-	case run.State != conversation.RunRunning || f.Log != r.log:
+	case run.Attempt == 0 || f.Log != r.log:
 		return out, conversation.ErrLogRenamed
 	}
 	err = s.end(ctx, r, run, f, also, &out)

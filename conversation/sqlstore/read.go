@@ -178,6 +178,9 @@ func (s *Store) NameLog(ctx context.Context, id conversation.ID, seen, fence int
 			return err
 		}
 		seed = conversation.Seed{Fence: r.fence, Facts: r.facts, Header: rec.Header, Turns: rec.Turns, Result: rec.Result, Failure: rec.Failure}
+		if rec.Running != nil {
+			seed.Running = rec.Running.No
+		}
 		return nil
 	})
 	if err != nil {

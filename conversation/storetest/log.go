@@ -118,11 +118,14 @@ func (p *logPlayer) create(t testing.TB) string {
 	p.counter = max(p.counter, counter)
 	seed := conversation.Seed{Fence: p.fence, Facts: p.fact, Header: conversation.Header{ID: p.id, Kind: conversation.KindChat, Owner: "o", Title: "T", State: conversation.StateActive},
 		Turns: []conversation.Turn{*p.turn(1, conversation.Partner)}}
+	if p.chance(30) {
+		seed.Running = p.run
+	}
 	ep, err := p.rig.Log.Create(t.Context(), p.id, counter, seed)
 	if err == nil {
 		p.eps, p.at = append(p.eps, ep), 0
 	}
-	return fmt.Sprintf("create %d: %s %d", counter, verdict(err), ep.Counter)
+	return fmt.Sprintf("create %d running=%d: %s %d", counter, seed.Running, verdict(err), ep.Counter)
 }
 
 func (p *logPlayer) begin(t testing.TB) func() string {

@@ -209,7 +209,7 @@ func (p *storePlayer) nameLog(ctx context.Context) string {
 		fence--
 	}
 	counter, seed, err := p.s.NameLog(ctx, p.id, seen, fence)
-	out := fmt.Sprintf("name log %d/%d: %s %d fence=%d facts=%d%s", seen, fence, verdict(err), counter, seed.Fence, seed.Facts,
+	out := fmt.Sprintf("name log %d/%d: %s %d fence=%d facts=%d running=%d%s", seen, fence, verdict(err), counter, seed.Fence, seed.Facts, seed.Running,
 		state(&conversation.State{Header: seed.Header, Turns: seed.Turns, Result: seed.Result, Failure: seed.Failure}))
 	if err != nil || p.chance(10) {
 		return out

@@ -1,8 +1,11 @@
 -- No further ARGV. Returns MISSING, or OK and: c n f top lo fn run att rb len
 -- open stop mid res fail end header text turn…
 -- One atomic picture, so that a snapshot and its position belong together.
-local m = redis.call('HMGET', KEYS[1], 'c', 'n', 'f', 'top', 'lo', 'fn', 'run', 'att', 'rb', 'len', 'open', 'stop', 'mid', 'res', 'fail', 'end', 'pl', 'tn')
+local m = redis.call('HMGET', KEYS[1], 'c', 'n', 'f', 'top', 'lo', 'fn', 'run', 'att', 'rb', 'len', 'open', 'stop', 'mid', 'res', 'fail', 'end', 'pl', 'tn', 'wait')
 if not m[1] then return {'MISSING'} end
+-- Made while a run was being written, and its writer has not begun here yet:
+-- a state without that text would take back what viewers have.
+if m[19] and m[19] ~= '0' then return {'MISSING'} end
 local text = redis.call('GET', KEYS[3]) or ''
 local header = redis.call('GET', KEYS[5])
 if not header or not whole(m[18]) or (m[11] == '1' and #text ~= tonumber(m[17])) then return {'MISSING'} end

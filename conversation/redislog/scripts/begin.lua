@@ -47,6 +47,6 @@ else
   end
 end
 redis.call('HSET', KEYS[1], 'f', ARGV[8], 'run', ARGV[9], 'att', ARGV[10], 'rb', base, 'len', len, 'pl', bytes,
-  'open', '1', 'stop', '', 'mid', ARGV[17], 'pu', ARGV[15], 'top', string.format('%.0f', top))
+  'open', '1', 'stop', '', 'mid', ARGV[17], 'pu', ARGV[15], 'wait', '0', 'top', string.format('%.0f', top))
 keep(sec, nil)
 return answer(base, len, '')

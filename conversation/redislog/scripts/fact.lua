@@ -4,7 +4,7 @@
 -- Returns OK seq ts | DUP | MISSING | EPOCH | GAP have
 -- No fence is needed to put a fact: its content is committed SQL, so any node
 -- may. The number makes it idempotent and keeps the order.
-local m = redis.call('HMGET', KEYS[1], 'c', 'n', 'f', 'top', 'fn', 'run', 'exp', 'lo', 'open', 'over', 'tn')
+local m = redis.call('HMGET', KEYS[1], 'c', 'n', 'f', 'top', 'fn', 'run', 'exp', 'lo', 'open', 'over', 'tn', 'wait')
 if not m[1] then return {'MISSING'} end
 if m[1] ~= ARGV[6] or m[2] ~= ARGV[7] then return {'EPOCH'} end
 local fn = tonumber(m[5])
@@ -25,6 +25,7 @@ if ARGV[15] == '1' and m[6] == ARGV[10] and m[9] == '1' then
   redis.call('DEL', KEYS[3])
   redis.call('HSET', KEYS[1], 'open', '0', 'len', '0', 'pl', '0', 'stop', '')
 end
+if ARGV[15] == '1' and m[12] == ARGV[10] then redis.call('HSET', KEYS[1], 'wait', '0') end
 if over > tonumber(m[10] or 0) then redis.call('HSET', KEYS[1], 'over', string.format('%.0f', over)) end
 if ARGV[16] ~= '' then redis.call('HSET', KEYS[1], ARGV[16], ARGV[13]) end
 if ARGV[17] ~= '' then redis.call('SET', KEYS[5], ARGV[17]) end
