@@ -90,7 +90,7 @@ func upstreamDefaults() Upstream {
 	return Upstream{
 		Model: defaultModel, Continue: auto, Script: Script{FirstToken: 300 * time.Millisecond, TokensPerSecond: 60},
 		Preset: auto, CapField: auto, Temperature: auto, StreamUsage: auto, Structured: auto, SystemRole: auto, Reasoning: auto, ThinkTags: auto,
-		KeepaliveComments: auto, Fallback: Fallback{Preset: auto}, Breaker: Breaker{Failures: 5, Open: 10 * time.Second}, Concurrency: 64, Queue: 256,
+		KeepaliveComments: auto, Fallback: Fallback{Preset: auto}, Breaker: Breaker{Failures: 5, Open: 10 * time.Second}, Concurrency: 1000, Queue: 1000,
 	}
 }
 

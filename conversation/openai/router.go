@@ -36,9 +36,9 @@ type RouterConfig struct {
 	BreakerFailures int
 	// BreakerOpen is how long it stays open before one call probes; 10 s.
 	BreakerOpen time.Duration
-	// Concurrency bounds the calls under way per upstream; 64 when 0.
+	// Concurrency bounds the calls under way per upstream; 1000 when 0.
 	Concurrency int
-	// Queue bounds those that wait; 256 when 0.
+	// Queue bounds those that wait; 1000 when 0.
 	Queue int
 	// Ledger and Limits are the budgets; no limits ask no ledger.
 	Ledger Ledger
@@ -94,10 +94,10 @@ func NewRouter(cfg RouterConfig) *Router {
 		cfg.BreakerOpen = 10 * time.Second
 	}
 	if cfg.Concurrency <= 0 {
-		cfg.Concurrency = 64
+		cfg.Concurrency = 1000
 	}
 	if cfg.Queue <= 0 {
-		cfg.Queue = 256
+		cfg.Queue = 1000
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
