@@ -30,7 +30,7 @@ func (r *Runner) begin(ctx context.Context, claim *Claim, want beginning) (Began
 	wait := 20 * time.Millisecond
 	begun := time.Now()
 	stored := !r.cfg.Checkpoint
-	for tries := 0; ; tries++ {
+	for moved := 0; ; {
 		if want.how == BeginRebuild && !stored {
 			// A rebuild shows its whole text at once: SQL has it before.
 			if err := r.checkpoint(ctx, claim, want.text, UTF16Len(want.text), want.base); err != nil {
@@ -46,11 +46,13 @@ func (r *Runner) begin(ctx context.Context, claim *Claim, want beginning) (Began
 				err = r.checkpoint(ctx, claim, b.Text, b.Len, b.Base)
 			}
 			return b, err
-		case tries > 20: // logs vanish faster than they can be made
+		case moved > 20: // logs vanish faster than they can be made
 		case errors.Is(err, ErrLogMissing), errors.Is(err, ErrLogEpoch):
 			want.bump = true
+			moved++
 			continue
 		case errors.Is(err, errRelearned):
+			moved++
 			continue
 		case errors.Is(err, ErrLogUnknownRun):
 			want.how = BeginRestart

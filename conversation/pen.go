@@ -44,7 +44,8 @@ type pen struct {
 	// Only loop and, after it ended, the run's goroutine touch these.
 	ep        Epoch
 	base      int64
-	sent      int   // bytes in the log
+	sent      int   // bytes known to be in the log
+	tried     int   // bytes that may be there: the answer of the last append was lost
 	sentUnits int64 // the same in UTF-16 units
 	detached  bool  // the log could not be reached; SQL will have the text
 	gap       time.Duration
@@ -139,8 +140,11 @@ func (p *pen) loop(ctx context.Context) {
 				return
 			}
 		}
-		if p.detached && done && !p.reattach(ctx) {
-			return // Redis is away and the text is whole: SQL takes it
+		if p.detached && done {
+			if !p.reattach(ctx) {
+				return // Redis is away and the text is whole: SQL takes it
+			}
+			continue // the rebuild carried this batch too
 		}
 		begun := time.Now()
 		if err := p.put(ctx, batch); err != nil {
@@ -191,6 +195,7 @@ func (p *pen) put(ctx context.Context, batch string) error {
 			}
 			return nil // the rebuild carried everything
 		}
+		p.tried = p.sent + len(batch)
 		seq, ts, err := p.r.log.Append(ctx, p.claim.Run.Conversation, p.ep,
 			Append{Run: p.claim.Run, Fence: p.claim.Fence, At: p.sentUnits, Len: units, Text: batch})
 		var gap *GapError

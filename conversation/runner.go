@@ -370,10 +370,11 @@ func (r *Runner) outcome(ctx, gctx context.Context, claim *Claim, p *pen, st Sta
 func (r *Runner) stopped(ctx context.Context, claim *Claim, p *pen) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	_, text := p.whole()
-	text = text[:p.sent]
 	// Interrupted by a neighbour before the mark was met, or asked by SQL
-	// while Redis was away: the end is what is in the log now.
+	// while Redis was away: the end is what is in the log now. Where that
+	// cannot be told it is everything that viewers may have got.
+	_, text := p.whole()
+	text = text[:max(p.sent, min(p.tried, len(text)))]
 	if b, err := r.log.Stop(ctx, claim.Run.Conversation, p.ep, claim.Run.No); err == nil {
 		text = b.Text
 	} else if errors.Is(err, ErrLogNotOpen) {

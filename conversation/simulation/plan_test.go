@@ -1,0 +1,89 @@
+package simulation
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// plan is what a schedule will do, all of it drawn from the seed beforehand.
+type plan struct {
+	seed   uint64
+	on     map[string]bool // kinds of trouble
+	nodes  int
+	chats  int
+	events []event
+	// trouble ends at calm; then everything is healed and must come to rest.
+	calm time.Duration
+}
+
+type event struct {
+	at   time.Duration
+	kind string
+	node int
+	chat int
+	long time.Duration
+}
+
+func (e event) String() string {
+	return fmt.Sprintf("%8.3fs %-9s node %d chat %d for %.3fs", e.at.Seconds(), e.kind, e.node, e.chat, e.long.Seconds())
+}
+
+// The kinds of events, and of trouble that is there all the time.
+var (
+	eventKinds  = []string{"kill", "pause", "drain", "wipe", "rollback", "split", "away", "sqlaway", "drop", "unlock"}
+	alwaysKinds = []string{"lost", "ghosts", "late", "upstream", "cancel", "interrupt", "bell"}
+)
+
+func newPlan(seed uint64) *plan {
+	d := newDice(seed).fork("plan")
+	p := &plan{seed: seed, on: map[string]bool{}, nodes: 2 + d.n(2), chats: 1 + d.n(2), calm: d.between(5*time.Second, 9*time.Second)}
+	var kinds []string
+	for _, k := range eventKinds {
+		if d.chance(33) {
+			p.on[k] = true
+			kinds = append(kinds, k)
+		}
+	}
+	for _, k := range alwaysKinds {
+		p.on[k] = d.chance(40)
+	}
+	if len(kinds) == 0 {
+		kinds = []string{pick(d, eventKinds)}
+		p.on[kinds[0]] = true
+	}
+	for at := d.between(300*time.Millisecond, 2*time.Second); at < p.calm; at += d.between(50*time.Millisecond, 2*time.Second) {
+		e := event{at: at, kind: pick(d, kinds), node: d.n(p.nodes), chat: d.n(p.chats)}
+		switch e.kind {
+		case "pause":
+			e.long = d.between(200*time.Millisecond, 7*time.Second)
+		case "kill", "drain":
+			e.long = d.between(100*time.Millisecond, 4*time.Second) // until it is started again
+		case "away", "sqlaway":
+			e.long = d.between(50*time.Millisecond, 4*time.Second)
+			if e.kind == "away" && d.chance(10) {
+				e.long += 16 * time.Second // longer than a takeover waits for the log
+			}
+		case "rollback":
+			e.long = d.between(0, 1500*time.Millisecond) // what is lost
+		case "split":
+			e.long = d.between(200*time.Millisecond, 5*time.Second)
+		}
+		p.events = append(p.events, e)
+	}
+	return p
+}
+
+func (p *plan) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "seed %d: %d nodes, %d conversations, calm at %s; always:", p.seed, p.nodes, p.chats, p.calm)
+	for _, k := range alwaysKinds {
+		if p.on[k] {
+			b.WriteString(" " + k)
+		}
+	}
+	for _, e := range p.events {
+		b.WriteString("\n  " + e.String())
+	}
+	return b.String()
+}
