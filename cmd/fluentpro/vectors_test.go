@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/coder/websocket"
+
+	"github.com/fluentpro/fluentpro/internal/asyncapi"
 )
 
 // The conformance vectors of the server: api/vectors/server.json against the
@@ -58,6 +60,8 @@ type vector struct {
 	url   string
 	conn  *websocket.Conn
 	names map[string]string
+	// types of the events that came.
+	types map[string]bool
 }
 
 func (s *vector) dial() {
@@ -157,8 +161,63 @@ func (s *vector) read(ctx context.Context) (map[string]any, error) {
 		if err := json.Unmarshal(raw, &f); err != nil {
 			return nil, err
 		}
+		if err := asyncapi.CheckFrame(raw); err != nil {
+			s.t.Errorf("api/asyncapi.json does not fit: %v", err)
+		}
+		s.seen(f)
 		if f["t"] != "ping" {
 			return f, nil
+		}
+	}
+}
+
+func (s *vector) seen(f map[string]any) {
+	list, _ := f["e"].([]any)
+	for _, e := range list {
+		if m, ok := e.(map[string]any); ok && s.types != nil {
+			s.types[fmt.Sprint(m["type"])] = true
+		}
+	}
+}
+
+// Real traffic is what api/asyncapi.json says: a scenario, a reply, a stopped
+// one, seen from their beginnings. read checks each frame.
+func TestTrafficFitsTheDocument(t *testing.T) {
+	t.Parallel()
+	p := start(t, "traffic", "FLUENTPRO_UPSTREAM_SCRIPT_TOKENS_PER_SECOND=60")
+	l := signUp(t, p.base)
+	l.onboard()
+	s := &vector{t: t, url: p.base + "/api/v2/ws", types: map[string]bool{}, names: map[string]string{"token": l.token}}
+	s.dial()
+	defer func() { _ = s.conn.CloseNow() }()
+	play := func(steps ...string) {
+		t.Helper()
+		for _, raw := range steps {
+			var step map[string]json.RawMessage
+			if err := json.Unmarshal([]byte(raw), &step); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.step(step); err != nil {
+				t.Fatalf("%s: %v", raw, err)
+			}
+		}
+	}
+	play(`{"send":{"t":"hello","token":"$token"}}`, `{"until":{"t":"welcome"}}`)
+	s.names["c"] = l.askScenario()
+	play(`{"send":{"t":"sub","id":"1","c":"$c"}}`, `{"event":{"type":"conversation.ended"}}`)
+	s.names["c"] = l.converse()
+	play(`{"send":{"t":"sub","id":"2","c":"$c"}}`, `{"until":{"t":"caught_up","c":"$c"}}`,
+		`{"send":{"t":"cmd","id":"3","op":"send","c":"$c","key":"one","args":{"text":"Good morning."}}}`, `{"event":{"type":"partner.completed"}}`,
+		`{"send":{"t":"cmd","id":"4","op":"send","c":"$c","key":"two","args":{"text":"Shall we begin?"}}}`, `{"event":{"type":"partner.delta"}}`)
+	var got struct {
+		State struct{ Open struct{ Run int64 } }
+	}
+	l.call("GET", "/conversations/"+s.names["c"], nil, &got)
+	play(fmt.Sprintf(`{"send":{"t":"cmd","id":"5","op":"cancel","c":"$c","args":{"run":%d}}}`, got.State.Open.Run), `{"event":{"type":"partner.stopped"}}`)
+	for _, typ := range []string{"scenario.delta", "scenario.completed", "scenario.ready", "conversation.ended", "message.accepted", "partner.started",
+		"partner.delta", "partner.completed", "partner.stopping", "partner.stopped"} {
+		if !s.types[typ] {
+			t.Errorf("%s was not seen", typ)
 		}
 	}
 }

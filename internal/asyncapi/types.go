@@ -1,0 +1,313 @@
+// Package asyncapi writes api/asyncapi.json, the machine-readable half of
+// docs/protocol.md, from Go types, and checks messages of the wire against
+// them. The types are the client's view: what the server sends is held to them
+// by a test with real traffic.
+//
+//	go test ./internal/asyncapi -update
+package asyncapi
+
+import (
+	"encoding/json"
+
+	"github.com/fluentpro/fluentpro/internal/client"
+)
+
+// entry is one kind of message; the struct's fields are its schema. A field
+// without omitempty is always there.
+type entry struct {
+	name, doc string
+	data      any
+}
+
+type none struct{}
+
+type created struct {
+	Kind  string `json:"kind" enum:"chat,scenario"`
+	Title string `json:"title"`
+}
+
+type started struct {
+	MessageID string `json:"message_id"`
+	Parent    int64  `json:"parent" doc:"number of the turn that is answered, 0 for none"`
+}
+
+type delta struct {
+	At   int64  `json:"at" doc:"where the text begins, in UTF-16 units"`
+	Text string `json:"text"`
+}
+
+type recovering struct {
+	Reason  string `json:"reason" enum:"node_dead,handoff,upstream_lost,invalid"`
+	Attempt int64  `json:"attempt"`
+}
+
+type resumed struct {
+	Keep int64 `json:"keep" doc:"UTF-16 units that stay"`
+}
+
+type stopping struct {
+	By string `json:"by"`
+	At int64  `json:"at" doc:"where the text ends, in UTF-16 units"`
+}
+
+type completed struct {
+	MessageID string `json:"message_id"`
+	Text      string `json:"text"`
+	Finish    string `json:"finish" enum:"stop,length,content_filter"`
+	N         int64  `json:"n,omitempty" doc:"turn number; a scenario has none"`
+}
+
+type stopped struct {
+	MessageID string `json:"message_id"`
+	Text      string `json:"text"`
+	By        string `json:"by"`
+	N         int64  `json:"n,omitempty" doc:"turn number; nothing that was said has none"`
+}
+
+type failed struct {
+	MessageID string `json:"message_id"`
+	Text      string `json:"text"`
+	Code      string `json:"code"`
+	Message   string `json:"message"`
+	Retryable bool   `json:"retryable"`
+}
+
+type ready struct {
+	Scenario json.RawMessage `json:"scenario" doc:"see the OpenAPI document"`
+}
+
+type ended struct {
+	Reason string `json:"reason"`
+}
+
+// runEvents come with each of the prefixes partner and scenario.
+var runEvents = []entry{
+	{"started", "The first attempt of a run has begun.", started{}},
+	{"delta", "More text.", delta{}},
+	{"recovering", "Another attempt has begun.", recovering{}},
+	{"resumed", "The attempt goes on; nothing that is shown changes.", resumed{}},
+	{"restarted", "The text begins anew; base is higher.", none{}},
+	{"stopping", "A stop was accepted; the text ends at its mark.", stopping{}},
+	{"completed", "Durable and final.", completed{}},
+	{"stopped", "Ended by the learner, durable and final.", stopped{}},
+	{"failed", "Ended by failure, durable and final.", failed{}},
+}
+
+var otherEvents = []entry{
+	{"conversation.created", "The first event.", created{}},
+	{"message.accepted", "A learner's message is durable.", client.Turn{}},
+	{"scenario.ready", "The validated scenario is stored.", ready{}},
+	{"conversation.ended", "No more messages are accepted.", ended{}},
+}
+
+type resetBody struct {
+	Reason string `json:"reason" enum:"no_cursor,bad_cursor,epoch_changed,ahead,trimmed,slow,too_far"`
+	Cur    string `json:"cur"`
+}
+
+type snapshotBody struct {
+	Cur   string       `json:"cur"`
+	State client.State `json:"state"`
+}
+
+type curBody struct {
+	Cur string `json:"cur"`
+}
+
+type goawayBody struct {
+	Reason  string `json:"reason"`
+	AfterMS int64  `json:"after_ms"`
+}
+
+type errorBody struct {
+	Code      string `json:"code"`
+	Message   string `json:"message"`
+	Retryable bool   `json:"retryable"`
+	RetryMS   int64  `json:"retry_ms"`
+}
+
+// controls are the messages of an event stream that have no number.
+var controls = []entry{
+	{"reset", "The cursor cannot be served by replay; a snapshot follows.", resetBody{}},
+	{"snapshot", "The folded state.", snapshotBody{}},
+	{"caught_up", "Everything that was there at attach has been sent.", curBody{}},
+	{"goaway", "Reconnect after so long.", goawayBody{}},
+	{"error", "Passing trouble.", errorBody{}},
+}
+
+type envelope struct {
+	V       int             `json:"v"`
+	Seq     int64           `json:"seq"`
+	From    int64           `json:"from,omitempty" doc:"first number that this event stands for; absent when it is seq"`
+	Cur     string          `json:"cur"`
+	Type    string          `json:"type"`
+	Run     int64           `json:"run,omitempty"`
+	Attempt int64           `json:"attempt,omitempty"`
+	Base    int64           `json:"base,omitempty"`
+	TS      int64           `json:"ts" doc:"milliseconds since 1970"`
+	Data    json.RawMessage `json:"data"`
+}
+
+type heartbeat struct {
+	IntervalMS int64 `json:"interval_ms"`
+	TimeoutMS  int64 `json:"timeout_ms"`
+}
+
+type limits struct {
+	FrameBytes    int     `json:"frame_bytes"`
+	MessageChars  int     `json:"message_chars"`
+	Subscriptions int     `json:"subscriptions"`
+	Connections   int     `json:"connections_per_user"`
+	Rate          float64 `json:"commands_per_second"`
+	Burst         int     `json:"command_burst"`
+}
+
+type welcome struct {
+	T       string    `json:"t"`
+	Session string    `json:"session"`
+	Node    string    `json:"node"`
+	Resumed bool      `json:"resumed"`
+	HB      heartbeat `json:"hb"`
+	Limits  limits    `json:"limits"`
+	Time    int64     `json:"server_time"`
+}
+
+type subOK struct {
+	T    string `json:"t"`
+	ID   string `json:"id,omitempty"`
+	C    string `json:"c"`
+	Mode string `json:"mode" enum:"replay,snapshot"`
+	Cur  string `json:"cur"`
+}
+
+type evFrame struct {
+	T string     `json:"t"`
+	C string     `json:"c"`
+	E []envelope `json:"e"`
+}
+
+type resetFrame struct {
+	T string `json:"t"`
+	C string `json:"c"`
+	resetBody
+}
+
+type snapshotFrame struct {
+	T string `json:"t"`
+	C string `json:"c"`
+	snapshotBody
+}
+
+type caughtUpFrame struct {
+	T string `json:"t"`
+	C string `json:"c"`
+	curBody
+}
+
+type failure struct {
+	Code      string          `json:"code"`
+	Message   string          `json:"message"`
+	Retryable bool            `json:"retryable"`
+	RetryMS   int64           `json:"retry_ms,omitempty"`
+	Fields    json.RawMessage `json:"fields,omitempty"`
+}
+
+type res struct {
+	T    string          `json:"t"`
+	ID   string          `json:"id"`
+	OK   bool            `json:"ok"`
+	Data json.RawMessage `json:"data,omitempty"`
+	Err  *failure        `json:"err,omitempty"`
+}
+
+type pingPong struct {
+	T string `json:"t"`
+	N int64  `json:"n"`
+}
+
+type goawayFrame struct {
+	T string `json:"t"`
+	goawayBody
+	GraceMS int64 `json:"grace_ms"`
+}
+
+type errFrame struct {
+	T         string `json:"t"`
+	Code      string `json:"code"`
+	Message   string `json:"message"`
+	Retryable bool   `json:"retryable"`
+	RetryMS   int64  `json:"retry_ms,omitempty"`
+	C         string `json:"c,omitempty"`
+	ID        string `json:"id,omitempty"`
+	Fields    any    `json:"fields,omitempty"`
+}
+
+var serverFrames = []entry{
+	{"welcome", "Answer to hello.", welcome{}},
+	{"sub_ok", "Precedes the first event.", subOK{}},
+	{"ev", "Up to 64 events or 16 KiB.", evFrame{}},
+	{"reset", "The cursor cannot be served by replay; a snapshot follows.", resetFrame{}},
+	{"snapshot", "The folded state.", snapshotFrame{}},
+	{"caught_up", "Everything that was there at attach has been sent.", caughtUpFrame{}},
+	{"res", "Result of a command.", res{}},
+	{"ping", "After 20 s of silence; answer within 8 s.", pingPong{}},
+	{"pong", "Answer to ping.", pingPong{}},
+	{"goaway", "Reconnect after so long.", goawayFrame{}},
+	{"err", "A frame could not be used.", errFrame{}},
+}
+
+type resume struct {
+	C   string `json:"c"`
+	Cur string `json:"cur,omitempty"`
+}
+
+type hello struct {
+	T       string   `json:"t"`
+	Client  string   `json:"client,omitempty" doc:"name/version"`
+	Session string   `json:"session,omitempty" doc:"of an earlier welcome"`
+	Token   string   `json:"token,omitempty"`
+	Resume  []resume `json:"resume,omitempty"`
+}
+
+type sub struct {
+	T   string `json:"t"`
+	ID  string `json:"id,omitempty"`
+	C   string `json:"c"`
+	Cur string `json:"cur,omitempty"`
+}
+
+type unsub struct {
+	T string `json:"t"`
+	C string `json:"c"`
+}
+
+type args struct {
+	Text   string `json:"text,omitempty" doc:"of send"`
+	Policy string `json:"policy,omitempty" enum:"enqueue,reject,interrupt" doc:"of send"`
+	Run    int64  `json:"run,omitempty" doc:"of cancel"`
+}
+
+type cmd struct {
+	T    string `json:"t"`
+	ID   string `json:"id"`
+	Op   string `json:"op" enum:"send,cancel"`
+	C    string `json:"c"`
+	Key  string `json:"key,omitempty" doc:"client id of a message"`
+	Args args   `json:"args"`
+}
+
+type ack struct {
+	T   string `json:"t"`
+	C   string `json:"c"`
+	Cur string `json:"cur"`
+}
+
+var clientFrames = []entry{
+	{"hello", "First; nothing else is accepted before.", hello{}},
+	{"sub", "Subscribe; without cur a snapshot comes first.", sub{}},
+	{"unsub", "Unsubscribe.", unsub{}},
+	{"cmd", "Send a message or cancel a run.", cmd{}},
+	{"ack", "Optional, cumulative.", ack{}},
+	{"ping", "Answered by pong.", pingPong{}},
+	{"pong", "Answer to ping.", pingPong{}},
+}
