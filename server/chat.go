@@ -92,24 +92,27 @@ func (s *Server) resumeChat(c *gin.Context) {
 // stopChat stops what resumeChat would tell. The body that apps send along
 // (their picture of the reply) is not needed.
 func (s *Server) stopChat(c *gin.Context) {
-	ctx := c.Request.Context()
+	st, err := s.stopFor(c)
+	switch {
+	case err != nil:
+		s.refuseForeign(c.Writer, c.Request, err)
+	case st.Run == 0:
+		c.Status(http.StatusNoContent)
+	default:
+		c.JSON(http.StatusOK, st)
+	}
+}
+
+func (s *Server) stopFor(c *gin.Context) (conversation.Stopped, error) {
 	id, err := conversation.ParseID(c.Param("id"))
-	if err == nil {
-		err = s.authenticate(c.Request)
+	if err != nil {
+		return conversation.Stopped{}, err
 	}
-	if err == nil {
-		ctx = c.Request.Context()
-		var st conversation.Stopped
-		if st, err = s.stopOpen(ctx, conversation.LearnerID(learnerOf(ctx)), id); err == nil {
-			if st.Run == 0 {
-				c.Status(http.StatusNoContent)
-				return
-			}
-			c.JSON(http.StatusOK, st)
-			return
-		}
+	if err := s.authenticate(c.Request); err != nil {
+		return conversation.Stopped{}, err
 	}
-	s.refuseForeign(c.Writer, c.Request, err)
+	ctx := c.Request.Context()
+	return s.stopOpen(ctx, conversation.LearnerID(learnerOf(ctx)), id)
 }
 
 // stopOpen cancels the open reply, or the newest one that waits; Run is 0 when
