@@ -163,6 +163,9 @@ func snapshotIn(b streaming.Batch) (*conversation.State, error) {
 	return nil, fault.New(fault.StorageUnavailable, "The conversation cannot be read right now.")
 }
 
+// unanswered is how many messages without a reply are looked at.
+const unanswered = 16
+
 // pick finds the run that somebody who comes back means: the open one, else
 // the first that waits, else the last that ended a moment ago. 0 is none.
 func (e *replyStream) pick(ctx context.Context, st *conversation.State) (int64, error) {
@@ -183,18 +186,22 @@ func (e *replyStream) pick(ctx context.Context, st *conversation.State) (int64, 
 	if at > since && hasLearnerTurn(st, answered) {
 		ended = answered
 	}
+	var open []int64
 	for _, t := range st.Turns {
-		if t.Author != conversation.Learner || t.Run <= answered {
-			continue
+		if t.Author == conversation.Learner && t.Run > answered {
+			open = append(open, t.Run)
 		}
-		row, err := e.m.cfg.Runs.RunState(ctx, e.who, e.id, t.Run)
+	}
+	// Few can wait; what lies further back has failed long ago.
+	for _, run := range open[max(0, len(open)-unanswered):] {
+		row, err := e.m.cfg.Runs.RunState(ctx, e.who, e.id, run)
 		switch {
 		case err != nil:
 			return 0, err
 		case !row.Ended():
-			return t.Run, nil
+			return run, nil
 		case row.Updated/1000 > since && (row.State == conversation.RunFailed || row.Text != ""):
-			ended = t.Run
+			ended = run
 		}
 	}
 	return ended, nil

@@ -209,6 +209,38 @@ func TestProxyWithBareDefaults(t *testing.T) {
 	}
 }
 
+// A conversation in which nothing happens stays connected: heartbeats are more
+// frequent than any sensible limit. This proxy's is 21 s, not 60, because a test
+// has to wait for it.
+func TestProxyIdleLimit(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("takes half a minute of silence")
+	}
+	c := newCluster(t)
+	plain, _, _ := nginx(t, strings.Replace(snippet(t, "nginx", "127.0.0.1:8080", c.a.addr(), "listen 443 ssl http2;", "listen PLAIN; listen SECURE ssl http2;",
+		"/etc/ssl/app.example.com.pem", "CERT", "/etc/ssl/app.example.com.key", "KEY"), "proxy_read_timeout 60s", "proxy_read_timeout 21s", 1))
+	d := newDrivers(t)
+	l, first := ready(t, c.a.base)
+	all := d.guests(l, first, "http://"+plain, nativeKinds...)
+	for _, g := range all {
+		g.send()
+		g.exact(g.ended(), false)
+	}
+	<-time.After(24 * time.Second)
+	for _, g := range all {
+		g.tag = newTag()
+		g.send()
+		e := g.until("the end", func(e told) bool {
+			if e.State == "disconnected" {
+				t.Errorf("%s was cut while nothing happened", g.name)
+			}
+			return e.Event == "ended"
+		})
+		g.exact(e, false)
+	}
+}
+
 // overTLS is a client that speaks HTTP/1.1 or HTTP/2 only.
 func overTLS(t *testing.T, pool *x509.CertPool, h2 bool) *http.Client {
 	t.Helper()
