@@ -1,6 +1,7 @@
 package conversation_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"sync"
@@ -266,6 +267,55 @@ func TestScenarioRunEndsItsRequest(t *testing.T) {
 		_, err = n.engine.Send(t.Context(), conversation.SendInput{Conversation: h.ID, Learner: owner, ClientID: "x", Text: "hi"})
 		if fault.CodeOf(err) != fault.ConversationEnded {
 			t.Fatalf("a message to a scenario: %v", err)
+		}
+	})
+}
+
+// picky refuses the first scenario and says why to the model.
+type picky struct {
+	script
+	mu      sync.Mutex
+	refused bool
+}
+
+func (p *picky) Finish(ctx context.Context, st conversation.State, run conversation.Run, text string) ([]conversation.NewFact, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.refused {
+		p.refused = true
+		return nil, fault.Wrap(errors.New("title: too short"), fault.UpstreamInvalid, "unusable")
+	}
+	return p.script.Finish(ctx, st, run, text)
+}
+
+func (*picky) Repair(p conversation.Prompt, text string, why error) conversation.Prompt {
+	p.Messages = append(p.Messages, conversation.Message{Role: "assistant", Content: text}, conversation.Message{Role: "user", Content: why.Error()})
+	return p
+}
+
+func TestUnusableAnswerIsRepaired(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, db *sqldb.DB, addr string, o rigOptions) {
+		m := &model{words: 12}
+		o.script = &picky{}
+		n := newNode(t, db, addr, m, o)
+		h, err := n.engine.Create(t.Context(), conversation.CreateInput{Owner: owner, Kind: conversation.KindScenario, ClientID: "r1", Run: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the scenario", func() bool { return snapshot(t, n, h.ID).Result != nil })
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if len(m.calls) != 2 {
+			t.Fatalf("%d calls, want 2", len(m.calls))
+		}
+		second := m.calls[1].Messages
+		if len(second) != 2 || second[0].Content != answer(12) || !strings.Contains(second[1].Content, "too short") || m.calls[1].Kept != "" {
+			t.Fatalf("the second call got %+v", second)
+		}
+		row, err := n.store.RunState(t.Context(), owner, h.ID, 1)
+		if err != nil || row.Base != 2 || row.State != conversation.RunCompleted {
+			t.Fatalf("run %+v (%v), want base 2: the text began anew", row, err)
 		}
 	})
 }

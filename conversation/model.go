@@ -75,6 +75,12 @@ type Script interface {
 	Finish(ctx context.Context, st State, run Run, text string) ([]NewFact, error)
 }
 
+// Repairer is a Script that can ask once more: Repair turns the prompt of a
+// run into one that shows the answer that could not be used and why.
+type Repairer interface {
+	Repair(p Prompt, text string, why error) Prompt
+}
+
 // Run is one piece of work for the model: the attempts that produce one reply
 // or one scenario.
 type Run struct {

@@ -130,6 +130,7 @@ type rigOptions struct {
 	solo       bool
 	mode       string
 	instance   string
+	script     conversation.Script
 	observe    func(conversation.ID, conversation.Epoch, conversation.Event)
 }
 
@@ -137,6 +138,9 @@ func newNode(t *testing.T, db *sqldb.DB, addr string, m conversation.Model, o ri
 	t.Helper()
 	if o.mode == "" {
 		o.mode = "r"
+	}
+	if o.script == nil {
+		o.script = script{}
 	}
 	if o.instance == "" {
 		o.instance = string(conversation.NewID())
@@ -159,7 +163,7 @@ func newNode(t *testing.T, db *sqldb.DB, addr string, m conversation.Model, o ri
 	}
 	metrics := conversation.NewMetrics(nil)
 	n.runner = conversation.NewRunner(conversation.RunnerConfig{Lease: time.Second, Checkpoint: o.checkpoint}, conversation.RunnerDeps{
-		Store: n.store, Log: n.log, Keeper: n.keeper, Model: m, Script: script{}, Members: n.members, Locks: n.locks, Metrics: metrics, Logger: lg})
+		Store: n.store, Log: n.log, Keeper: n.keeper, Model: m, Script: o.script, Members: n.members, Locks: n.locks, Metrics: metrics, Logger: lg})
 	n.members.OnDead(n.runner.DropAll)
 	n.claimer = conversation.NewClaimer(n.store, n.runner, n.members, n.locks, time.Second, 50*time.Millisecond, metrics, lg)
 	n.engine = conversation.NewEngine(n.store, n.log, n.keeper, n.runner, n.claimer, metrics, conversation.Limits{})

@@ -206,18 +206,22 @@ func (r *Runner) work(ctx context.Context, a *activeRun, reason string) {
 	if claim.Run.Attempt > 1 {
 		how = BeginContinue
 	}
+	var rejected *againError // the answer that the script could not use
 	for {
 		lg := r.lg.With("conversation_id", claim.Run.Conversation, "run", claim.Run.No, "attempt", claim.Run.Attempt,
 			"fence", claim.Fence, "correlation_id", claim.Run.Correlation)
 		lg.Info("run begins", "purpose", claim.Run.Purpose, "reason", reason)
-		err := r.attempt(ctx, &claim, how, reason)
+		err := r.attempt(ctx, &claim, how, reason, rejected)
 		if again := (*againError)(nil); errors.As(err, &again) {
 			lg.Info("attempt ends; the run goes on", "reason", again.reason, "err", again.err)
 			next, cerr := r.again(ctx, a, claim)
 			if cerr == nil {
 				// This process still has the text, also if Redis has lost it by now.
 				next.Text, next.TextLen, next.Base = claim.Text, claim.TextLen, claim.Base
-				claim, reason, how = next, again.reason, again.how
+				claim, reason, how, rejected = next, again.reason, again.how, nil
+				if again.text != "" {
+					rejected = again
+				}
 				continue
 			}
 			err = cerr
@@ -256,6 +260,8 @@ type againError struct {
 	reason string
 	how    BeginHow
 	err    error
+	// text is the answer that could not be used, for a repair.
+	text string
 }
 
 func (e *againError) Error() string { return "another attempt: " + e.err.Error() }
@@ -280,7 +286,7 @@ func (r *Runner) again(ctx context.Context, a *activeRun, was Claim) (Claim, err
 }
 
 // attempt is one try: begin, generate, finish. The error says what else.
-func (r *Runner) attempt(ctx context.Context, claim *Claim, how BeginHow, reason string) error {
+func (r *Runner) attempt(ctx context.Context, claim *Claim, how BeginHow, reason string, rejected *againError) error {
 	begun := time.Now()
 	b, err := r.begin(ctx, claim, beginning{how: how, reason: reason})
 	switch {
@@ -314,6 +320,9 @@ func (r *Runner) attempt(ctx context.Context, claim *Claim, how BeginHow, reason
 	prompt, err := r.script.Prompt(ctx, st, claim.Run)
 	if err != nil {
 		return r.fail(ctx, claim, b, b.Text, err)
+	}
+	if rep, ok := r.script.(Repairer); ok && rejected != nil && b.Text == "" {
+		prompt = rep.Repair(prompt, rejected.text, rejected.err)
 	}
 	prompt.Kept, prompt.Correlation = b.Text, claim.Run.Correlation
 	prompt.Conversation, prompt.Learner = claim.Run.Conversation, st.Header.Owner
@@ -395,7 +404,7 @@ func (r *Runner) complete(ctx context.Context, claim *Claim, b Began, st State, 
 	})
 	if fault.CodeOf(err) == fault.UpstreamInvalid {
 		if claim.Tries < r.cfg.MaxTries {
-			return &againError{"invalid", BeginRestart, err}
+			return &againError{reason: "invalid", how: BeginRestart, err: err, text: whole}
 		}
 		return r.fail(ctx, claim, b, text, err)
 	}
@@ -415,7 +424,7 @@ func (r *Runner) fail(ctx context.Context, claim *Claim, b Began, text string, e
 	switch f.Code {
 	case fault.UpstreamUnavailable, fault.UpstreamTimeout, fault.UpstreamTruncated, fault.StorageUnavailable:
 		if claim.Tries < r.cfg.MaxTries {
-			return &againError{"upstream_lost", BeginContinue, err}
+			return &againError{reason: "upstream_lost", how: BeginContinue, err: err}
 		}
 	}
 	r.lg.Warn("run failed", "conversation_id", claim.Run.Conversation, "run", claim.Run.No, "code", f.Code, "err", err)

@@ -38,6 +38,14 @@ func (s script) Prompt(_ context.Context, st conversation.State, run conversatio
 	return out, nil
 }
 
+// Repair implements conversation.Repairer.
+func (s script) Repair(p conversation.Prompt, text string, why error) conversation.Prompt {
+	for _, m := range practice.RepairMessages(text, why) {
+		p.Messages = append(p.Messages, conversation.Message{Role: m.Role, Content: m.Content})
+	}
+	return p
+}
+
 // Shown implements conversation.Script: the partner card of a scenario is not
 // for the learner.
 func (s script) Shown(run conversation.Run, text []byte) int {

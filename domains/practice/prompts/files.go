@@ -59,7 +59,7 @@ func Files() []File {
 		case "schema":
 			f.InUse = f.Text == string(ScenarioSchema)
 		default:
-			f.InUse = f.ID() == ScenarioVersion || f.ID() == PartnerVersion
+			f.InUse = f.ID() == ScenarioVersion || f.ID() == PartnerVersion || f.ID() == RepairVersion
 		}
 		out = append(out, f)
 	}

@@ -9,6 +9,7 @@ import _ "embed"
 const (
 	ScenarioVersion = "scenario.v1"
 	PartnerVersion  = "partner.v1"
+	RepairVersion   = "repair.v1"
 )
 
 // Scenario tells the model how to write a scenario.
@@ -22,6 +23,12 @@ var Scenario string
 //
 //go:embed scenario.v1.schema.json
 var ScenarioSchema []byte
+
+// Repair asks once more for a scenario that could not be used; {{rules}}
+// stands for what was wrong with it.
+//
+//go:embed repair.v1.txt
+var Repair string
 
 // Partner tells the model how to play the partner.
 //
