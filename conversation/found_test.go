@@ -1,6 +1,7 @@
 package conversation_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 
@@ -113,6 +114,64 @@ func TestNobodyIsLedBackToAnOlderLog(t *testing.T) {
 		}
 		if got, err := n.keeper.ActiveFrom(t.Context(), id, ep.Counter); !errors.Is(err, conversation.ErrLogMissing) {
 			t.Fatalf("led back to %s (%v)", got.Epoch, err)
+		}
+	})
+}
+
+// slowCreate lets something happen between naming a log and making it.
+type slowCreate struct {
+	conversation.Log
+	meanwhile func()
+}
+
+func (s slowCreate) Create(ctx context.Context, id conversation.ID, counter int64, seed conversation.Seed) (conversation.Epoch, error) {
+	s.meanwhile()
+	return s.Log.Create(ctx, id, counter, seed)
+}
+
+// TestNewLogHasWhatCameMeanwhile: a message that is accepted while a new log
+// is being made went into the old one, where viewers saw it.
+func TestNewLogHasWhatCameMeanwhile(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, db *sqldb.DB, addr string, o rigOptions) {
+		n := newNode(t, db, addr, &model{words: 1}, o)
+		n.dead()
+		id := newChat(t, n)
+		var err error
+		keeper := conversation.NewKeeper(n.store, slowCreate{n.log, func() {
+			_, _, err = n.store.Accept(t.Context(), conversation.SendInput{Conversation: id, Learner: owner, ClientID: "c", Text: "hello?"}, 4, "", nil)
+		}}, nil)
+		a, aerr := keeper.Active(t.Context(), id)
+		if err != nil || aerr != nil || lastTurn(a.State).Text != "hello?" {
+			t.Fatalf("got %+v (%v, %v), want the message", a.State.Turns, err, aerr)
+		}
+	})
+}
+
+// TestFactsFollowTheLog: a node that knows the old log's name only puts what
+// it commits into the new one.
+func TestFactsFollowTheLog(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, db *sqldb.DB, addr string, o rigOptions) {
+		n := newNode(t, db, addr, &model{words: 1}, o)
+		n.dead()
+		id := newChat(t, n)
+		a, err := n.keeper.Active(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other := conversation.NewKeeper(n.store, n.log, nil)
+		if err := other.Renew(t.Context(), id, a.Epoch); err != nil {
+			t.Fatal(err)
+		}
+		_, facts, err := n.store.Accept(t.Context(), conversation.SendInput{Conversation: id, Learner: owner, ClientID: "c", Text: "hello?"}, 4, "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.keeper.Publish(t.Context(), id, facts)
+		got, err := n.log.Active(t.Context(), id)
+		if err != nil || got.Epoch == a.Epoch || lastTurn(got.State).Text != "hello?" {
+			t.Fatalf("log %s after %s has %+v (%v)", got.Epoch, a.Epoch, got.State.Turns, err)
 		}
 	})
 }

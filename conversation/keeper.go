@@ -136,6 +136,11 @@ func (k *Keeper) make(ctx context.Context, id ID, seen, fence int64) (Epoch, err
 	if err := k.store.RecordNonce(ctx, id, ep, fence); err != nil {
 		return Epoch{}, err
 	}
+	// What was committed since the seed was read went into the log before, and
+	// viewers may have it from there.
+	if facts, err := k.store.Facts(ctx, id, seed.Facts, 500); err == nil {
+		_ = k.put(ctx, id, ep, facts) // else the relay does it
+	}
 	k.learn(id, ep)
 	return ep, nil
 }
@@ -167,11 +172,18 @@ func (k *Keeper) Publish(ctx context.Context, id ID, facts []Fact) {
 		k.learn(id, rec.Log)
 		ep = rec.Log
 	}
-	if err := k.put(ctx, id, ep, facts); err != nil {
-		var gap *GapError
-		if errors.As(err, &gap) {
-			_ = k.CatchUp(ctx, id, 0) // best effort, as said
+	err := k.put(ctx, id, ep, facts)
+	if errors.Is(err, ErrLogEpoch) {
+		// Another node has made a new log: the facts belong there.
+		rec, lerr := k.store.Load(ctx, id)
+		if lerr != nil || rec.Log.Zero() || rec.Log == ep {
+			return
 		}
+		k.learn(id, rec.Log)
+		err = k.put(ctx, id, rec.Log, facts)
+	}
+	if gap := (*GapError)(nil); errors.As(err, &gap) {
+		_ = k.CatchUp(ctx, id, 0) // best effort, as said
 	}
 }
 

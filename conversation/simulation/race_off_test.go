@@ -2,4 +2,4 @@
 
 package simulation
 
-const ciSchedules = 1000
+const ciSchedules = 3000

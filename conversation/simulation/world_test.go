@@ -29,6 +29,7 @@ type mutant struct {
 // world is one schedule: stores, nodes, learners, viewers, and the checker.
 type world struct {
 	t      *testing.T
+	told   bool // step by step
 	plan   *plan
 	dice   *dice
 	mutant mutant
@@ -44,6 +45,8 @@ type world struct {
 	wg         sync.WaitGroup
 	quiet      context.CancelFunc
 	life       context.Context
+	// story, in directed schedules, goes on beside everything else.
+	story func()
 	// strike, in directed schedules, takes a command over.
 	strike func(n *node, ctx context.Context, c memstore.Call) (error, bool)
 
@@ -84,7 +87,7 @@ func simulate(t *testing.T, p *plan, m mutant, verbose bool, direct func(w *worl
 		w := &world{t: t, plan: p, dice: newDice(p.seed), mutant: m, broken: m.broken, slog: slog.New(slog.NewTextHandler(io.Discard, nil)),
 			began: time.Now(), calls: calls{all: map[conversation.ID][]*call{}}}
 		if verbose {
-			w.lines = []string{}
+			w.told = true
 			w.slog = slog.New(slog.NewTextHandler(lines{w}, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: noTime}))
 		}
 		d := w.dice.fork("world")
@@ -136,6 +139,9 @@ func (w *world) live(d *die) {
 		}
 	}
 	w.wg.Go(w.copyNowAndThen)
+	if w.story != nil {
+		w.wg.Go(w.story)
+	}
 	for _, e := range w.plan.events {
 		time.Sleep(time.Until(w.began.Add(e.at)))
 		w.trace("EVENT %s", e)
@@ -257,6 +263,10 @@ func (w *world) promote(s *memstore.Server, long time.Duration) {
 		late := time.Duration(0)
 		if long > 0 {
 			late = w.dice.draw("promote").between(0, long)
+		}
+		if late == 0 {
+			w.connect(slot, s)
+			continue
 		}
 		w.later(late, func() { w.connect(slot, s) })
 	}
@@ -385,7 +395,7 @@ func (w *world) nameOf(id conversation.ID) string {
 }
 
 func (w *world) trace(format string, args ...any) {
-	if w.lines == nil {
+	if !w.told {
 		return
 	}
 	w.mu.Lock()
