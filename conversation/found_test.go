@@ -175,3 +175,30 @@ func TestFactsFollowTheLog(t *testing.T) {
 		}
 	})
 }
+
+// TestLateStopOfAWaitingMessage: the command to end a message that nobody has
+// claimed arrives when the reply was written for a while and handed over.
+func TestLateStopOfAWaitingMessage(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, db *sqldb.DB, addr string, o rigOptions) {
+		n := newNode(t, db, addr, &model{words: 1}, o)
+		n.dead()
+		id := newChat(t, n)
+		acc := send(t, n, id, "c", "go")
+		cands, err := n.store.Claimable(t.Context(), nil, id, 1)
+		if err != nil || len(cands) != 1 {
+			t.Fatalf("%+v (%v)", cands, err)
+		}
+		cl, err := n.store.Claim(t.Context(), cands[0], n.members.Self().ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := n.store.Release(t.Context(), id, acc.Run, cl.Fence); err != nil {
+			t.Fatal(err)
+		}
+		_, err = n.store.Finish(t.Context(), conversation.Finishing{ID: id, Run: acc.Run, State: conversation.RunStopped}, nil)
+		if !errors.Is(err, conversation.ErrClaimLost) {
+			t.Fatalf("got %v, want to be told to look again", err)
+		}
+	})
+}

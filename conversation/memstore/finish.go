@@ -91,7 +91,7 @@ func (db *DB) finish(c *chat, f conversation.Finishing, do also) (conversation.F
 			return out, conversation.ErrFenced
 		}
 	case f.Log.Zero():
-		if r.State != conversation.RunPending {
+		if r.State != conversation.RunPending || r.Attempt > 0 {
 			return out, conversation.ErrClaimLost
 		}
 	case r.Attempt == 0 || f.Log != c.log:

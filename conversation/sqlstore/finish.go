@@ -69,7 +69,8 @@ func (s *Store) finish(ctx context.Context, r *row, f conversation.Finishing, al
 			return out, conversation.ErrFenced
 		}
 	case f.Log.Zero():
-		if run.State != conversation.RunPending {
+		// One that was handed over is pending too, with text in the log.
+		if run.State != conversation.RunPending || run.Attempt > 0 {
 			return out, conversation.ErrClaimLost
 		}
 	case run.Attempt == 0 || f.Log != r.log:
