@@ -2,7 +2,6 @@ package conversation_test
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"strings"
 	"sync"
@@ -48,7 +47,7 @@ func inBubble(t *testing.T, m conversation.Model, fn func(t *testing.T, n *inMem
 		n.store = memstore.NewStore(memstore.NewDB(nil, nil), n.hook)
 		n.log = memstore.NewLog(n.server, n.store, memstore.LogOptions{Hook: n.hook})
 		locks := memstore.NewLocks(n.log, n.hook)
-		lg := slog.New(slog.NewTextHandler(io.Discard, nil))
+		lg := slog.New(slog.DiscardHandler)
 		keeper := conversation.NewKeeper(n.store, n.log, nil)
 		members, err := conversation.Join(t.Context(), n.store, conversation.Node{ID: "n"}, conversation.MembershipConfig{Solo: true}, lg)
 		if err != nil {
@@ -86,7 +85,7 @@ func (n *inMemory) send(t *testing.T) int64 {
 func (n *inMemory) ended(t *testing.T, run int64) (conversation.RunRow, string) {
 	t.Helper()
 	for range 600 {
-		time.Sleep(100 * time.Millisecond) // fake time
+		<-time.After(100 * time.Millisecond) // fake time
 		r, err := n.store.RunState(t.Context(), owner, n.id, run)
 		if err != nil {
 			t.Fatal(err)
@@ -118,9 +117,9 @@ func TestRedisComesBackAtTheVeryEnd(t *testing.T) {
 		synctest.Wait()
 		n.down.Store(true) // after two words, before the next attempt
 		for m.Calls() < 2 {
-			time.Sleep(100 * time.Millisecond) // it waits long for Redis, then writes on without
+			<-time.After(100 * time.Millisecond) // it waits long for Redis, then writes on without
 		}
-		time.Sleep(300 * time.Millisecond)
+		<-time.After(300 * time.Millisecond)
 		n.down.Store(false)
 		r, told := n.ended(t, run)
 		if r.State != conversation.RunCompleted || r.Text != answer(3) || told != answer(3) {
@@ -138,7 +137,7 @@ func TestLongWaitThenAnEmptyRedis(t *testing.T) {
 		run := n.send(t)
 		synctest.Wait()
 		n.down.Store(true)
-		time.Sleep(14900 * time.Millisecond)
+		<-time.After(14900 * time.Millisecond)
 		n.server.Flush()
 		n.down.Store(false)
 		r, told := n.ended(t, run)
@@ -167,7 +166,7 @@ func TestStopWhileAnAnswerIsLost(t *testing.T) {
 			t.Fatalf("got %+v (%v)", st, err)
 		}
 		for range 20 {
-			time.Sleep(100 * time.Millisecond)
+			<-time.After(100 * time.Millisecond)
 		}
 		r, err := n.store.RunState(t.Context(), owner, n.id, run)
 		if err != nil || r.State != conversation.RunStopped || r.Text != answer(4) {

@@ -19,6 +19,6 @@ func TestLocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := memstore.NewDB(nil, nil)
 		l := memstore.NewLog(memstore.NewServer("a", nil), memstore.NewStore(db, nil), memstore.LogOptions{})
-		storetest.Locks(t, memstore.NewLocks(l, nil), time.Sleep)
+		storetest.Locks(t, memstore.NewLocks(l, nil), func(d time.Duration) { <-time.After(d) })
 	})
 }

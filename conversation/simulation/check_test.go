@@ -246,12 +246,12 @@ const patience = 150 * time.Second
 func (c *checker) rest() bool {
 	ctx := context.Background()
 	why := ""
-	time.Sleep(4 * time.Second) // the relay's turn
+	_ = sleep(c.w.life, 4*time.Second) // the relay's turn
 	for end := time.Now().Add(patience); time.Now().Before(end); {
 		if why = c.unrest(ctx); why == "" {
 			return true
 		}
-		time.Sleep(500 * time.Millisecond)
+		_ = sleep(c.w.life, 500*time.Millisecond)
 	}
 	c.breach("no rest %s after the last fault: %s", patience, why)
 	return false

@@ -3,7 +3,6 @@ package simulation
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"sync"
@@ -84,7 +83,7 @@ type outcome struct {
 func simulate(t *testing.T, p *plan, m mutant, verbose bool, direct func(w *world)) outcome {
 	var out outcome
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, plan: p, dice: newDice(p.seed), mutant: m, broken: m.broken, slog: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		w := &world{t: t, plan: p, dice: newDice(p.seed), mutant: m, broken: m.broken, slog: slog.New(slog.DiscardHandler),
 			began: time.Now(), calls: calls{all: map[conversation.ID][]*call{}}}
 		if verbose {
 			w.told = true
@@ -143,11 +142,11 @@ func (w *world) live(d *die) {
 		w.wg.Go(w.story)
 	}
 	for _, e := range w.plan.events {
-		time.Sleep(time.Until(w.began.Add(e.at)))
+		_ = sleep(w.life, time.Until(w.began.Add(e.at)))
 		w.trace("EVENT %s", e)
 		w.do(e)
 	}
-	time.Sleep(time.Until(w.began.Add(w.plan.calm)))
+	_ = sleep(w.life, time.Until(w.began.Add(w.plan.calm)))
 	w.heal()
 	people.Wait()
 	rested := w.check.rest()
@@ -290,7 +289,7 @@ func (w *world) connect(slot int, s *memstore.Server) {
 // heal ends all trouble; an outage lasts as long as it was drawn.
 func (w *world) heal() {
 	for w.away(true) || w.away(false) {
-		time.Sleep(20 * time.Millisecond)
+		_ = sleep(w.life, 20*time.Millisecond)
 	}
 	w.trace("CALM")
 	w.mu.Lock()
