@@ -50,8 +50,13 @@ func (t *talk) add(e conversation.Event) {
 }
 
 func (t *talk) append(es ...conversation.Event) {
+	t.change(func() []conversation.Event { return es })
+}
+
+// change changes the state and the log in one step, as the scripts do.
+func (t *talk) change(fn func() []conversation.Event) {
 	t.src.mu.Lock()
-	for _, e := range es {
+	for _, e := range fn() {
 		t.add(e)
 	}
 	var wake []func()
@@ -79,29 +84,27 @@ func (t *talk) begin() {
 }
 
 func (t *talk) delta(text string) {
-	t.src.mu.Lock()
-	at := conversation.UTF16Len(t.state.Open.Text)
-	t.state.Open.Text += text
-	t.src.mu.Unlock()
-	t.append(conversation.Event{Type: "partner.delta", Run: 1, Attempt: 1, Base: 1, At: at, Len: conversation.UTF16Len(text), Text: text})
+	t.change(func() []conversation.Event {
+		at := conversation.UTF16Len(t.state.Open.Text)
+		t.state.Open.Text += text
+		return []conversation.Event{{Type: "partner.delta", Run: 1, Attempt: 1, Base: 1, At: at, Len: conversation.UTF16Len(text), Text: text}}
+	})
 }
 
 // finish completes run 1 and, if end is set, the conversation.
 func (t *talk) finish(end bool) {
-	t.src.mu.Lock()
-	text := t.state.Open.Text
-	t.state.Open = nil
-	t.state.Turns = append(t.state.Turns, conversation.Turn{N: 2, ID: "m2", Author: conversation.Partner, Text: text, Run: 1, Finish: "stop"})
-	if end {
-		t.state.Header.State = "ended"
-	}
-	t.src.mu.Unlock()
-	raw, _ := json.Marshal(map[string]any{"message_id": "m2", "text": text, "finish": "stop", "n": 2})
-	es := []conversation.Event{{Type: "partner.completed", Run: 1, Attempt: 1, Base: 1, Data: raw}}
-	if end {
-		es = append(es, conversation.Event{Type: "conversation.ended", Data: json.RawMessage(`{"reason":"done"}`)})
-	}
-	t.append(es...)
+	t.change(func() []conversation.Event {
+		text := t.state.Open.Text
+		t.state.Open = nil
+		t.state.Turns = append(t.state.Turns, conversation.Turn{N: 2, ID: "m2", Author: conversation.Partner, Text: text, Run: 1, Finish: "stop"})
+		raw, _ := json.Marshal(map[string]any{"message_id": "m2", "text": text, "finish": "stop", "n": 2})
+		es := []conversation.Event{{Type: "partner.completed", Run: 1, Attempt: 1, Base: 1, Data: raw}}
+		if end {
+			t.state.Header.State = "ended"
+			es = append(es, conversation.Event{Type: "conversation.ended", Data: json.RawMessage(`{"reason":"done"}`)})
+		}
+		return es
+	})
 }
 
 func (t *talk) cursor(seq int64) string {

@@ -327,6 +327,7 @@ func TestConnectionLimits(t *testing.T) {
 	late := r.dial()
 	late.send(`{"t":"hello","token":"ann"}`)
 	late.closed(4430)
+	r.eventually("the refused have left", func() bool { return r.m.Connections() == 2 })
 	if res, _ := r.get("/api/v2/conversations/"+string(conversation.NewID())+"/events", map[string][]string{"Authorization": {"Bearer ann"}}); res.StatusCode != 429 {
 		t.Fatalf("status %d, want 429", res.StatusCode)
 	}
