@@ -3,7 +3,6 @@ package conversation_test
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"slices"
 	"sync"
@@ -106,7 +105,7 @@ func joined(t *testing.T, cfg conversation.MembershipConfig, fn func(t *testing.
 	synctest.Test(t, func(t *testing.T) {
 		c := &cluster{rows: map[string]*conversation.Member{}, beats: map[string]int{}}
 		_ = c.Register(t.Context(), conversation.Node{ID: "other", Instance: "i2", Addr: "10.0.0.2:1"})
-		m, err := conversation.Join(t.Context(), c, conversation.Node{ID: "n1", Instance: "i1"}, cfg, slog.New(slog.NewTextHandler(io.Discard, nil)))
+		m, err := conversation.Join(t.Context(), c, conversation.Node{ID: "n1", Instance: "i1"}, cfg, slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}

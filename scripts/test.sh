@@ -58,7 +58,7 @@ if [ -n "$node" ]; then
 		fi
 	done
 	# Other people's clients, at the versions of the lock file.
-	if [ ! -e web/clienttests/node_modules/.package-lock.json ] || [ web/clienttests/package-lock.json -nt web/clienttests/node_modules/.package-lock.json ]; then
+	if [ ! -e web/clienttests/node_modules/.package-lock.json ] || [ -n "$(find web/clienttests/package-lock.json -newer web/clienttests/node_modules/.package-lock.json)" ]; then
 		say "installing the clients that are tested against the server (web/clienttests)"
 		NODE_EXTRA_CA_CERTS=${NODE_EXTRA_CA_CERTS:-/etc/ssl/certs/ca-certificates.crt} npm ci --prefix web/clienttests --no-audit --no-fund --ignore-scripts --loglevel=error --fetch-retries=1 </dev/null >&2
 	fi

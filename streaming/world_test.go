@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"slices"
@@ -315,7 +314,7 @@ func (w *world) listeners() int { w.mu.Lock(); defer w.mu.Unlock(); return len(w
 
 // hub runs a Hub on the world; stop ends it and waits.
 func (w *world) hub(cfg streaming.Config) (h *streaming.Hub, stop func()) {
-	h = streaming.NewHub(cfg, w, w, w, w, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	h = streaming.NewHub(cfg, w, w, w, w, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = h.Run(ctx) })
