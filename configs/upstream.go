@@ -35,12 +35,13 @@ type Upstream struct {
 	KeepaliveComments string          `yaml:"keepalive_comments" oneof:"auto|ignore|life" doc:"whether comments in the stream count as signs of life"`
 	Timeout           UpstreamTimeout `yaml:"timeout"`
 
-	Fallback    Fallback `yaml:"fallback"`
-	Breaker     Breaker  `yaml:"breaker"`
-	Concurrency int      `yaml:"concurrency" doc:"most calls under way at once; others wait, learners in turns"`
-	Queue       int      `yaml:"queue" doc:"most calls that wait"`
-	Budget      Budget   `yaml:"budget"`
-	Prices      []string `yaml:"prices" doc:"money for a million tokens, model=prompt/answer: gpt-4.1-mini=0.40/1.60"`
+	Fallback    Fallback      `yaml:"fallback"`
+	Breaker     Breaker       `yaml:"breaker"`
+	Hedge       time.Duration `yaml:"hedge" doc:"silence after which a second call is made beside the first, the faster is the answer; 0 makes none, it costs up to double"`
+	Concurrency int           `yaml:"concurrency" doc:"most calls under way at once; others wait, learners in turns"`
+	Queue       int           `yaml:"queue" doc:"most calls that wait"`
+	Budget      Budget        `yaml:"budget"`
+	Prices      []string      `yaml:"prices" doc:"money for a million tokens, model=prompt/answer: gpt-4.1-mini=0.40/1.60"`
 
 	EmbeddingModel  string   `yaml:"embedding_model" doc:"model for embeddings, where the upstream has them"`
 	ModerationModel string   `yaml:"moderation_model" doc:"model that moderates, like omni-moderation-latest"`
@@ -199,6 +200,9 @@ func (v *validator) upstream() {
 		case b.money > 0 && len(u.Prices) == 0:
 			v.bad(b.key, "needs %s: without prices nothing costs anything", v.env["upstream.prices"])
 		}
+	}
+	if u.Hedge != 0 {
+		v.between("upstream.hedge", u.Hedge, 50*time.Millisecond, 10*time.Minute)
 	}
 	v.between("upstream.breaker.open", u.Breaker.Open, 100*time.Millisecond, 10*time.Minute)
 	for _, t := range []struct {

@@ -81,7 +81,7 @@ func (a *App) newModel() (*openai.Router, error) {
 	}
 	first.Logger, first.OnCall = a.log, onCall
 	rc := openai.RouterConfig{FallbackPurposes: u.Fallback.Purposes, BreakerFailures: u.Breaker.Failures, BreakerOpen: u.Breaker.Open,
-		Concurrency: u.Concurrency, Queue: u.Queue, Logger: a.log, Registerer: a.reg, Ledger: usage.New(a.db), Limits: limitsOf(u.Budget)}
+		Hedge: u.Hedge, Concurrency: u.Concurrency, Queue: u.Queue, Logger: a.log, Registerer: a.reg, Ledger: usage.New(a.db), Limits: limitsOf(u.Budget)}
 	if rc.Primary, err = openai.New(first); err != nil {
 		return nil, err
 	}

@@ -38,6 +38,9 @@ type RouterConfig struct {
 	BreakerOpen time.Duration
 	// Concurrency bounds the calls under way per upstream; 1000 when 0.
 	Concurrency int
+	// Hedge is the silence after which a second call is made beside the first;
+	// whichever speaks first is the answer. 0 makes none: it costs up to double.
+	Hedge time.Duration
 	// Queue bounds those that wait; 1000 when 0.
 	Queue int
 	// Ledger and Limits are the budgets; no limits ask no ledger.
@@ -297,7 +300,11 @@ func (r *Router) through(ctx context.Context, w *way, p conversation.Prompt, emi
 		wait := w.breaker.RemainingDelay()
 		return fin, rec, false, upstream.Fault(fault.UpstreamUnavailable, &upstream.Error{Kind: "breaker_open", RetryAfter: max(wait, time.Millisecond)})
 	}
-	fin, rec, err = w.client.generate(ctx, p, emit)
+	if r.cfg.Hedge > 0 {
+		fin, rec, err = hedged(ctx, w.client, p, r.cfg.Hedge, emit)
+	} else {
+		fin, rec, err = w.client.generate(ctx, p, emit)
+	}
 	w.judge(rec, err)
 	return fin, rec, true, err
 }
