@@ -119,6 +119,7 @@ func (h *Hub) Attach(ctx context.Context, id conversation.ID, viewer conversatio
 		r.release()
 		return nil, context.Cause(ctx)
 	}
+	r.hear(ctx, cursor)
 	f, err := r.attach(viewer, cursor)
 	if err != nil {
 		r.release()

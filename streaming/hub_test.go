@@ -89,6 +89,31 @@ func TestReplay(t *testing.T) {
 	})
 }
 
+// Two nodes hear of an event at different times. A viewer that brings a cursor
+// from the node that heard first is served by replay: this one looks before it
+// judges.
+func TestCursorFromANodeThatHeardFirst(t *testing.T) {
+	inTime(t, streaming.Config{}, func(t *testing.T, w *world, h *streaming.Hub) {
+		w.talk(1, 5)
+		slow := w.view(t, h, "").drain()
+		w.lie(func(conversation.Event) int { return 0 }) // the bell is silent
+		w.start(2)
+		w.write("heard elsewhere ")
+		w.lie(nil)
+		v := w.view(t, h, w.cursor(w.top))
+		if o := v.feed.Opening(); o.Mode != "replay" || o.Cursor != w.cursor(w.top) {
+			t.Errorf("opening %+v", o)
+		}
+		v.drain()
+		if len(v.resets) != 0 || v.caughtUp != 1 {
+			t.Errorf("resets %v, caught up %d times", v.resets, v.caughtUp)
+		}
+		slow.drain().agrees()
+		v.feed.Close()
+		slow.feed.Close()
+	})
+}
+
 func TestSmallBatches(t *testing.T) {
 	inTime(t, streaming.Config{}, func(t *testing.T, w *world, h *streaming.Hub) {
 		w.talk(1, 20)

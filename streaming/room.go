@@ -202,6 +202,29 @@ func (r *room) lookOnce() {
 	}
 	ctx, cancel := context.WithTimeout(r.h.ctx, 5*time.Second)
 	defer cancel()
+	r.readOn(ctx)
+}
+
+// hear looks before a cursor is judged that lies beyond what is known: another
+// node may have heard, and delivered, what this one has not.
+func (r *room) hear(ctx context.Context, cursor string) {
+	c, ok := conversation.ParseCursor(cursor)
+	if !ok {
+		return
+	}
+	r.mu.Lock()
+	known := c.Counter < r.epoch.Counter || c.Epoch == r.epoch && c.Seq <= r.last
+	r.mu.Unlock()
+	if known {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	r.readOn(ctx)
+}
+
+// readOn reads the log once beyond what is known.
+func (r *room) readOn(ctx context.Context) {
 	r.mu.Lock()
 	ep, after := r.epoch, r.last
 	r.mu.Unlock()
@@ -329,7 +352,7 @@ func (r *room) judge(cursor string) (Opening, int64) {
 	case c.Epoch != r.epoch:
 		reason = "epoch_changed"
 	case c.Seq > r.last:
-		// This node may simply not have heard yet what another has delivered.
+		// hear has looked; should that have failed, another look is due.
 		r.lookLocked()
 		reason = "ahead"
 	case c.Seq+1 < r.low:

@@ -198,11 +198,6 @@ func (l *learner) at(bases ...string) *client.Options {
 // watch follows a conversation until the test ends.
 func (l *learner) watch(over client.Transport, conversation string, bases ...string) *client.View {
 	l.t.Helper()
-	if over == client.OverPoll && len(bases) == 2 {
-		// A gone cursor takes two requests, the log's and the snapshot's: in
-		// turn at a living and a dead node they would never meet.
-		bases = []string{bases[0], bases[0], bases[1], bases[1]}
-	}
 	v := client.NewView(conversation)
 	ctx, stop := context.WithCancel(context.WithoutCancel(l.t.Context()))
 	var wg sync.WaitGroup

@@ -121,15 +121,15 @@ func Poll(ctx context.Context, o *Options, v *View, wait time.Duration) error {
 	if wait > 0 {
 		q.Set("wait", strconv.Itoa(int(wait/time.Second)))
 	}
-	res, err := o.get(ctx, "/api/v2/conversations/"+url.PathEscape(v.Conversation)+"/log?"+q.Encode(), nil)
+	node := o.base()
+	res, err := o.getAt(ctx, node, "/api/v2/conversations/"+url.PathEscape(v.Conversation)+"/log?"+q.Encode(), nil)
 	if err != nil {
 		return fmt.Errorf("poll: %w", err)
 	}
 	if res.StatusCode != http.StatusOK {
 		err := problemOf(res)
 		if CodeOf(err) == "cursor_gone" {
-			v.change(func() { v.fold.Reset("cursor_gone") })
-			return Snapshot(ctx, o, v)
+			return v.readAnew(ctx, o, node)
 		}
 		return err
 	}
@@ -158,25 +158,45 @@ func Poll(ctx context.Context, o *Options, v *View, wait time.Duration) error {
 
 // Snapshot reads GET /conversations/{id} into v.
 func Snapshot(ctx context.Context, o *Options, v *View) error {
-	res, err := o.get(ctx, "/api/v2/conversations/"+url.PathEscape(v.Conversation), nil)
+	s, err := v.read(ctx, o, o.base())
 	if err != nil {
-		return fmt.Errorf("read conversation: %w", err)
+		return err
+	}
+	return v.control(s)
+}
+
+// readAnew follows a 410: the snapshot comes from the node that said so, and
+// the reset counts when there is one. Without it the cursor stays good for a
+// node that can still serve it.
+func (v *View) readAnew(ctx context.Context, o *Options, node string) error {
+	s, err := v.read(ctx, o, node)
+	if err != nil {
+		return err
+	}
+	v.change(func() { v.fold.Reset("cursor_gone") })
+	return v.control(s)
+}
+
+func (v *View) read(ctx context.Context, o *Options, node string) (control, error) {
+	var s control
+	res, err := o.getAt(ctx, node, "/api/v2/conversations/"+url.PathEscape(v.Conversation), nil)
+	if err != nil {
+		return s, fmt.Errorf("read conversation: %w", err)
 	}
 	if res.StatusCode != http.StatusOK {
-		return problemOf(res)
+		return s, problemOf(res)
 	}
 	defer func() { _ = res.Body.Close() }()
-	var s control
 	if err := json.NewDecoder(res.Body).Decode(&s); err != nil {
-		return fmt.Errorf("read conversation: %w", err)
+		return s, fmt.Errorf("read conversation: %w", err)
 	}
 	if s.Cur == "" {
 		// The live log is away: the server told what SQL has, which has no
 		// place in the log, so it cannot be gone on from.
-		return &Problem{Status: http.StatusServiceUnavailable, Code: "storage_unavailable", Detail: "the snapshot has no cursor", Retryable: true}
+		return s, &Problem{Status: http.StatusServiceUnavailable, Code: "storage_unavailable", Detail: "the snapshot has no cursor", Retryable: true}
 	}
 	s.Type = "snapshot"
-	return v.control(s)
+	return s, nil
 }
 
 // Transport names a way to follow a conversation.

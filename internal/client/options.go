@@ -88,7 +88,11 @@ var ErrResume = errors.New("resume from the cursor")
 
 // get starts a request.
 func (o *Options) get(ctx context.Context, path string, header http.Header) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, o.base()+path, nil)
+	return o.getAt(ctx, o.base(), path, header)
+}
+
+func (o *Options) getAt(ctx context.Context, node, path string, header http.Header) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, node+path, nil)
 	if err != nil {
 		return nil, err
 	}

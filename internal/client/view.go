@@ -109,8 +109,11 @@ func (v *View) change(f func()) {
 	v.changed = make(chan struct{})
 }
 
-// attached begins a new attach.
-func (v *View) attached() { v.change(func() { v.caughtUp = false }) }
+// attached begins a new attach. What the one before had still to deliver, a
+// snapshot after a reset, died with it; the new one judges the cursor afresh.
+func (v *View) attached() {
+	v.change(func() { v.caughtUp, v.fold.expectSnapshot = false, false })
+}
 
 // events applies envelopes; resume says that something is missing and the
 // transport must attach again from Cursor.
