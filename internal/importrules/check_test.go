@@ -128,7 +128,7 @@ var fixtures = []struct{ rule, from, imp, says string }{
 	{"domains/onboarding/...", "domains/onboarding", module + "/domains/practice", "another"},
 	{"domains/practice/...", "domains/practice", module + "/conversation", "nor conversation"},
 	{"domains/jobs/...", "domains/jobs", module + "/domains/practice", "know none"},
-	{"domains/events", "domains/events", module + "/domains/jobs", "know none"},
+	{"domains/events/...", "domains/events", module + "/domains/jobs", "know none"},
 	{"web/...", "web", module + "/internal/fault", "is data"},
 	{"configs", "configs", module + "/internal/fault", "know nobody"},
 	{"api/...", "api", module + "/internal/fault", "is data"},

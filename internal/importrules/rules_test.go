@@ -32,7 +32,7 @@ var table = []row{
 	{"domains/onboarding/...", []string{"domains/onboarding/...", "domains/events", "internal/..."}, "a domain never knows another"},
 	{"domains/practice/...", []string{"domains/practice/...", "domains/events", "internal/..."}, "a domain never knows another, nor conversation"},
 	{"domains/jobs/...", []string{"domains/events", "internal/..."}, "jobs serve every domain, so they know none"},
-	{"domains/events", []string{"internal/..."}, "events serve every domain, so they know none"},
+	{"domains/events/...", []string{"domains/events", "internal/..."}, "events serve every domain, so they know none"},
 	{"web/...", nil, "the page is data"},
 	{"configs", nil, "settings know nobody, and only cmd knows them"},
 	{"api/...", nil, "the contract is data"},
