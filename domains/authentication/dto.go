@@ -9,6 +9,12 @@ type SignUpInput struct {
 	FullName     string
 	AcceptTerms  bool
 	AgeConfirmed bool
+	// DateOfBirth is a day as YYYY-MM-DD; given, it stands for AgeConfirmed. ""
+	// means that it was not asked for.
+	DateOfBirth string
+	// TermsNotAsked is for callers whose form has no terms: an account is made,
+	// and no consent is on record.
+	TermsNotAsked bool
 }
 
 // LoginInput asks for tokens.
@@ -34,6 +40,8 @@ type LearnerView struct {
 	Email     string    `json:"email"`
 	FullName  string    `json:"full_name"`
 	CreatedAt int64     `json:"created_at"`
+	// DateOfBirth is YYYY-MM-DD, "" when it was not told; only v1 shows it.
+	DateOfBirth string `json:"-"`
 }
 
 // Tokens are a fresh pair. The durations are seconds.

@@ -26,7 +26,10 @@ type LearnerRecord struct {
 	Email        string
 	FullName     string
 	PasswordHash string
-	// ConsentedAt is when the terms were accepted and the age confirmed.
+	// DateOfBirth is YYYY-MM-DD, "" when it was not told.
+	DateOfBirth string
+	// ConsentedAt is when the terms were accepted and the age confirmed; zero
+	// when nobody asked.
 	ConsentedAt time.Time
 	CreatedAt   time.Time
 }
@@ -44,17 +47,18 @@ func (l *Learner) ID() LearnerID { return l.rec.ID }
 func (l *Learner) View() LearnerView {
 	return LearnerView{
 		ID: l.rec.ID, Email: l.rec.Email, FullName: l.rec.FullName,
-		CreatedAt: l.rec.CreatedAt.UnixMilli(),
+		CreatedAt: l.rec.CreatedAt.UnixMilli(), DateOfBirth: l.rec.DateOfBirth,
 	}
 }
 
 // application is a sign-up whose every value was checked.
 type application struct {
-	email, fullName, password string
+	email, fullName, password, birth string
+	consented                        bool
 }
 
 // check reads a sign-up and reports every bad field at once.
-func check(in SignUpInput) (application, error) {
+func check(in SignUpInput, now time.Time) (application, error) {
 	var bad []fault.Field
 	add := func(name, code, message string) {
 		bad = append(bad, fault.Field{Name: name, Code: code, Message: message})
@@ -70,24 +74,32 @@ func check(in SignUpInput) (application, error) {
 	if code := passwordProblem(in.Password); code != "" {
 		add("password", code, "A password has 8 to 128 characters.")
 	}
-	if !in.AcceptTerms {
+	if !in.AcceptTerms && !in.TermsNotAsked {
 		add("accept_terms", "required", "The terms must be accepted.")
 	}
-	if !in.AgeConfirmed {
+	if in.DateOfBirth != "" {
+		if code, message := birthProblem(in.DateOfBirth, now); code != "" {
+			add("date_of_birth", code, message)
+		}
+	} else if !in.AgeConfirmed {
 		add("age_confirmed", "required", "The age must be confirmed.")
 	}
 	if len(bad) > 0 {
 		return application{}, &fault.Error{Code: fault.Invalid, Message: "The account cannot be made like this.", Fields: bad}
 	}
-	return application{email: email, fullName: name, password: in.Password}, nil
+	return application{email: email, fullName: name, password: in.Password, birth: in.DateOfBirth, consented: in.AcceptTerms}, nil
 }
 
 // learner makes the account of an accepted application.
 func (a application) learner(hash string, now time.Time) *Learner {
-	return &Learner{LearnerRecord{
+	rec := LearnerRecord{
 		ID: LearnerID(uuid.Must(uuid.NewV7()).String()), Email: a.email, FullName: a.fullName,
-		PasswordHash: hash, ConsentedAt: now, CreatedAt: now,
-	}}
+		PasswordHash: hash, DateOfBirth: a.birth, CreatedAt: now,
+	}
+	if a.consented {
+		rec.ConsentedAt = now
+	}
+	return &Learner{rec}
 }
 
 // normalEmail lower-cases an address and says whether it is one.

@@ -12,7 +12,7 @@ import (
 // SignUp makes an account and signs its learner in. Failures are invalid with
 // every bad field, email_taken and rate_limited.
 func (s *Service) SignUp(ctx context.Context, in SignUpInput) (SignedIn, error) {
-	a, err := check(in)
+	a, err := check(in, s.now())
 	if err != nil {
 		return SignedIn{}, err
 	}

@@ -43,6 +43,7 @@ type RoleAnswer struct {
 type CustomRole struct {
 	Title       string `json:"title"`
 	Description string `json:"description"`
+	Hierarchy   string `json:"hierarchy,omitempty" doc:"associate, supervisor, manager or director; may be left out"`
 }
 
 // PartnersAnswer lists the partners; the order is the priority.

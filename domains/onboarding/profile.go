@@ -27,7 +27,9 @@ type Profile struct {
 type Record struct {
 	Learner LearnerID `json:"-"`
 	// Version counts the stored changes; 0 was never stored.
-	Version    int64                 `json:"-"`
+	Version int64 `json:"-"`
+	// UpdatedAt is when it was last stored; the store's own.
+	UpdatedAt  time.Time             `json:"-"`
 	Language   string                `json:"language,omitempty"`
 	Industry   Choice                `json:"industry,omitzero"`
 	Job        Job                   `json:"job,omitzero"`
@@ -103,7 +105,9 @@ func (p *Profile) Answer(a Answer) error {
 	if err := next.apply(a); err != nil {
 		return err
 	}
-	next.Stale = without(next.Stale, st)
+	if next.has(st) {
+		next.Stale = without(next.Stale, st)
+	}
 	if !reflect.DeepEqual(answerOf(&p.rec, st), answerOf(&next, st)) {
 		next.follow(st, &p.rec)
 	}
@@ -126,8 +130,10 @@ func (p *Profile) reachable(st Step) error {
 
 func (p *Profile) stale(st Step) bool { return slices.Contains(p.rec.Stale, st) }
 
-func (p *Profile) answered(st Step) bool {
-	r := &p.rec
+func (p *Profile) answered(st Step) bool { return p.rec.has(st) }
+
+// has says whether there is an answer to a step, stale or not.
+func (r *Record) has(st Step) bool {
 	switch st {
 	case StepLanguage:
 		return r.Language != ""
@@ -250,6 +256,12 @@ func (r *Record) apply(a Answer) error {
 		r.Partners = partners(c, a)
 	case SituationsAnswer:
 		r.Situations = r.situations(c, a)
+	case partnerSituations:
+		list, err := r.oneMore(c, a)
+		if err != nil {
+			return err
+		}
+		r.Situations = list
 	case LevelAnswer:
 		l, ok := ref.Level(a.Level)
 		c.known("level", a.Level, ok)
@@ -296,6 +308,7 @@ func (r *Record) role(c *checker, a RoleAnswer) RoleRecord {
 		return RoleRecord{Custom: CustomRole{
 			Title:       c.line("custom.title", a.Custom.Title, minRoleTitle, maxRoleTitle),
 			Description: c.block("custom.description", a.Custom.Description, minRoleText, maxRoleText),
+			Hierarchy:   c.rank("custom.hierarchy", a.Custom.Hierarchy),
 		}}
 	default:
 		role, ok := Reference().Role(a.Role)
@@ -362,13 +375,8 @@ func (r *Record) situations(c *checker, a SituationsAnswer) []PartnerChoiceRecor
 	got := map[string][]Choice{}
 	for i, entry := range a.Situations {
 		name := "situations[" + strconv.Itoa(i) + "]"
-		key := ""
-		for _, p := range r.Partners {
-			if sameKey(p.Key(), entry.Partner) {
-				key = p.Key()
-			}
-		}
-		if key == "" {
+		key, ok := r.chosen(entry.Partner)
+		if !ok {
 			c.add(name+".partner", "unknown", "This partner was not chosen.")
 			continue
 		}

@@ -186,7 +186,7 @@ func TestIndustryKeepsWhatMayFit(t *testing.T) {
 	if p.rec.Role.Slug != "front_desk_agent" {
 		t.Fatalf("got %+v, want the role kept until asked", p.rec.Role)
 	}
-	own := RoleAnswer{Custom: &CustomRole{"Bee guide", "I show guests around the hives."}}
+	own := RoleAnswer{Custom: &CustomRole{Title: "Bee guide", Description: "I show guests around the hives."}}
 	answerAll(t, p, own, IndustryAnswer{Industry: "travel_tourism"})
 	wantSteps(t, p, StepRole, StepRole, StepSummary)
 	if p.rec.Role.Custom.Title != "Bee guide" {
@@ -310,11 +310,11 @@ func TestBadAnswers(t *testing.T) {
 		"bad UTF-8":             {Job{"Chef\xff", "I cook all day"}, []string{"title:malformed"}},
 		"spaces are no job":     {Job{"   ", "          "}, []string{"title:required", "description:required"}},
 		"no role":               {RoleAnswer{}, []string{"role:required"}},
-		"two roles":             {RoleAnswer{"concierge", &CustomRole{"Abc", "0123456789"}}, []string{"role:ambiguous"}},
+		"two roles":             {RoleAnswer{"concierge", &CustomRole{Title: "Abc", Description: "0123456789"}}, []string{"role:ambiguous"}},
 		"unknown role":          {RoleAnswer{Role: "wizard"}, []string{"role:unknown"}},
 		"foreign role":          {RoleAnswer{Role: "bank_teller"}, []string{"role:other_industry"}},
-		"short own role":        {RoleAnswer{Custom: &CustomRole{"ab", "short"}}, []string{"custom.title:too_short", "custom.description:too_short"}},
-		"long own role":         {RoleAnswer{Custom: &CustomRole{long[:2*101], long[:2*501]}}, []string{"custom.title:too_long", "custom.description:too_long"}},
+		"short own role":        {RoleAnswer{Custom: &CustomRole{Title: "ab", Description: "short"}}, []string{"custom.title:too_short", "custom.description:too_short"}},
+		"long own role":         {RoleAnswer{Custom: &CustomRole{Title: long[:2*101], Description: long[:2*501]}}, []string{"custom.title:too_long", "custom.description:too_long"}},
 		"no partners":           {PartnersAnswer{}, []string{"partners:required"}},
 		"empty partner":         {PartnersAnswer{[]PartnerChoice{{}, {Partner: "pirates"}}}, []string{"partners[0]:required", "partners[1]:unknown"}},
 		"partner twice":         {PartnersAnswer{[]PartnerChoice{{Partner: "clients"}, {Partner: "Clients"}}}, []string{"partners[1]:duplicate"}},
@@ -377,7 +377,7 @@ func TestMostThatFits(t *testing.T) {
 	}
 	answerAll(t, p, s, SummaryAnswer{true},
 		Job{strings.Repeat("é", 200), strings.Repeat("é", 1000)},
-		RoleAnswer{Custom: &CustomRole{strings.Repeat("é", 100), strings.Repeat("é", 500)}}, SummaryAnswer{true})
+		RoleAnswer{Custom: &CustomRole{Title: strings.Repeat("é", 100), Description: strings.Repeat("é", 500)}}, SummaryAnswer{true})
 	if !p.IsComplete() {
 		t.Fatal("not complete")
 	}
@@ -414,7 +414,7 @@ func TestView(t *testing.T) {
 	want := View{
 		Language: "zh_Hant", LanguageName: "Chinese (Traditional)", Industry: "Hotels & Hospitality", IndustrySlug: "hotels_hospitality",
 		JobTitle: "Receptionist", JobDescription: "I welcome guests and solve their problems.", RoleTitle: "Front Desk Agent",
-		RoleDescription: "Welcomes guests, checks them in and out and solves small problems.", RoleSlug: "front_desk_agent",
+		RoleDescription: "Welcomes guests, checks them in and out and solves small problems.", RoleSlug: "front_desk_agent", RoleHierarchy: "associate",
 		Level: "B1", Complete: true,
 	}
 	if d := cmp.Diff(want, v); d != "" {

@@ -41,6 +41,8 @@ func errOpen(open Step) error {
 	}
 }
 
+var errNotChosen = fault.New(fault.NotFound, "This partner was not chosen.")
+
 func invalid(fields ...fault.Field) error {
 	return &fault.Error{Code: fault.Invalid, Message: "This answer cannot be taken.", Fields: fields}
 }

@@ -2,6 +2,7 @@ package onboarding
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -57,6 +58,18 @@ func (c *checker) text(name, s string, least, most int) string {
 		c.add(name, "too_short", fmt.Sprintf("This needs at least %d characters.", least))
 	case n > most:
 		c.add(name, "too_long", fmt.Sprintf("This may have at most %d characters.", most))
+	}
+	return s
+}
+
+// Hierarchies are the ranks of a role, lowest first.
+var Hierarchies = []string{"associate", "supervisor", "manager", "director"}
+
+// rank reads a rank; none is fine.
+func (c *checker) rank(name, s string) string {
+	s = slug(s)
+	if s != "" && !slices.Contains(Hierarchies, s) {
+		c.add(name, "unknown", "This is associate, supervisor, manager or director.")
 	}
 	return s
 }

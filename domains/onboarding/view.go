@@ -1,5 +1,7 @@
 package onboarding
 
+import "time"
+
 // Overview tells where a learner stands.
 type Overview struct {
 	// CurrentStep is the first open step, "complete" when none is.
@@ -34,10 +36,14 @@ type View struct {
 	RoleDescription        string
 	// RoleSlug is empty for an own role.
 	RoleSlug string
-	Level    string
+	// RoleHierarchy is the rank of the role, "" where it is not known.
+	RoleHierarchy string
+	Level         string
 	// Partners stand in the learner's order of priority.
 	Partners []PartnerView
 	Complete bool
+	// UpdatedAt is when the profile was last stored, zero when it never was.
+	UpdatedAt time.Time
 }
 
 // PartnerView is a partner with the situations to practise, by priority. Slug
@@ -61,6 +67,7 @@ func (p *Profile) View() View {
 		JobTitle: r.Job.Title, JobDescription: r.Job.Description,
 		Industry: r.Industry.Custom, IndustrySlug: r.Industry.Slug,
 		RoleTitle: r.Role.Custom.Title, RoleDescription: r.Role.Custom.Description, RoleSlug: r.Role.Slug,
+		RoleHierarchy: r.Role.Custom.Hierarchy, UpdatedAt: r.UpdatedAt,
 	}
 	if l, ok := ref.Language(r.Language); ok {
 		v.LanguageName = l.English
@@ -69,7 +76,7 @@ func (p *Profile) View() View {
 		v.Industry = i.Name
 	}
 	if role, ok := ref.Role(r.Role.Slug); ok {
-		v.RoleTitle, v.RoleDescription = role.Title, role.Description
+		v.RoleTitle, v.RoleDescription, v.RoleHierarchy = role.Title, role.Description, role.Hierarchy
 	}
 	for _, c := range r.Partners {
 		pv := PartnerView{Slug: c.Key(), Name: c.Custom}

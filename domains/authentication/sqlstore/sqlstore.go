@@ -43,8 +43,8 @@ func (s *Store) Register(ctx context.Context, l *authentication.Learner, f *auth
 	return failed("register", s.db.InTx(ctx, func(ctx context.Context) error {
 		r := l.Record()
 		_, err := s.db.Conn(ctx).ExecContext(ctx,
-			"INSERT INTO learners (id, email, full_name, password_hash, consented_at, created_at) VALUES (?, ?, ?, ?, ?, ?)",
-			string(r.ID), r.Email, r.FullName, r.PasswordHash, sqldb.Micros(r.ConsentedAt), sqldb.Micros(r.CreatedAt))
+			"INSERT INTO learners (id, email, full_name, password_hash, date_of_birth, consented_at, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+			string(r.ID), r.Email, r.FullName, r.PasswordHash, r.DateOfBirth, sqldb.Micros(r.ConsentedAt), sqldb.Micros(r.CreatedAt))
 		if sqldb.IsUnique(err) {
 			return authentication.ErrEmailTaken
 		}
@@ -69,8 +69,8 @@ func (s *Store) learner(ctx context.Context, column, value string) (*authenticat
 	var r authentication.LearnerRecord
 	var consented, created int64
 	err := s.db.Conn(ctx).QueryRowContext(ctx,
-		"SELECT id, email, full_name, password_hash, consented_at, created_at FROM learners WHERE "+column+" = ?", value).
-		Scan(&r.ID, &r.Email, &r.FullName, &r.PasswordHash, &consented, &created)
+		"SELECT id, email, full_name, password_hash, date_of_birth, consented_at, created_at FROM learners WHERE "+column+" = ?", value).
+		Scan(&r.ID, &r.Email, &r.FullName, &r.PasswordHash, &r.DateOfBirth, &consented, &created)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, authentication.ErrNoLearner
 	}

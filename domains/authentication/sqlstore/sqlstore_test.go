@@ -244,7 +244,7 @@ func TestRecordsSurviveStorage(t *testing.T) {
 		store := sqlstore.New(db)
 		now := time.UnixMicro(time.Now().UnixMicro())
 		l := authentication.RehydrateLearner(authentication.LearnerRecord{
-			ID: "l1", Email: "a@b.co", FullName: "A B", PasswordHash: "h", ConsentedAt: now, CreatedAt: now.Add(time.Second),
+			ID: "l1", Email: "a@b.co", FullName: "A B", PasswordHash: "h", DateOfBirth: "1990-02-03", ConsentedAt: now, CreatedAt: now.Add(time.Second),
 		})
 		f := authentication.RehydrateFamily(authentication.FamilyRecord{
 			ID: "f1", Learner: "l1", Generation: 7, CreatedAt: now, RotatedAt: now.Add(1), ExpiresAt: now.Add(time.Hour), IdleUntil: now.Add(time.Minute),

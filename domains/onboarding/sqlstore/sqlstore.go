@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/fluentpro/fluentpro/domains/onboarding"
 	"github.com/fluentpro/fluentpro/internal/fault"
@@ -98,9 +99,10 @@ func (s *Store) update(ctx context.Context, learner onboarding.LearnerID, fn fun
 func (s *Store) read(ctx context.Context, learner onboarding.LearnerID, lock string) (*onboarding.Profile, error) {
 	var rec onboarding.Record
 	var doc string
+	var updated int64
 	err := s.db.Conn(ctx).QueryRowContext(ctx,
-		"SELECT version, document FROM onboarding_profiles WHERE learner_id = ?"+lock, string(learner)).
-		Scan(&rec.Version, &doc)
+		"SELECT version, document, updated_at FROM onboarding_profiles WHERE learner_id = ?"+lock, string(learner)).
+		Scan(&rec.Version, &doc, &updated)
 	if errors.Is(err, sql.ErrNoRows) {
 		return onboarding.NewProfile(learner), nil
 	}
@@ -110,6 +112,6 @@ func (s *Store) read(ctx context.Context, learner onboarding.LearnerID, lock str
 	if err := json.Unmarshal([]byte(doc), &rec); err != nil {
 		return nil, fmt.Errorf("decode: %w", err)
 	}
-	rec.Learner = learner
+	rec.Learner, rec.UpdatedAt = learner, time.UnixMicro(updated)
 	return onboarding.Rehydrate(rec), nil
 }
