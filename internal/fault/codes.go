@@ -40,15 +40,18 @@ const (
 	AttemptsExhausted   Code = "attempts_exhausted"
 	QuotaExhausted      Code = "quota_exhausted"
 	StorageUnavailable  Code = "storage_unavailable"
-	Overloaded          Code = "overloaded"
-	Draining            Code = "draining"
-	SlowViewer          Code = "slow_viewer"
-	HeartbeatTimeout    Code = "heartbeat_timeout"
-	HelloTimeout        Code = "hello_timeout"
-	TooManyConnections  Code = "too_many_connections"
-	Superseded          Code = "superseded"
-	ProtocolVersion     Code = "protocol_version"
-	Internal            Code = "internal"
+	// DependencyUnavailable: another server that we call (mail, search, an
+	// identity provider) is down or too slow.
+	DependencyUnavailable Code = "dependency_unavailable"
+	Overloaded            Code = "overloaded"
+	Draining              Code = "draining"
+	SlowViewer            Code = "slow_viewer"
+	HeartbeatTimeout      Code = "heartbeat_timeout"
+	HelloTimeout          Code = "hello_timeout"
+	TooManyConnections    Code = "too_many_connections"
+	Superseded            Code = "superseded"
+	ProtocolVersion       Code = "protocol_version"
+	Internal              Code = "internal"
 )
 
 // Spec is what one code means on each transport. Close is 0 when a WebSocket
@@ -99,6 +102,7 @@ var Codes = []Spec{
 	{AttemptsExhausted, 502, 0, "later", "The reply failed after several attempts"},
 	{QuotaExhausted, 429, 0, "later", "The budget for today is used up"},
 	{StorageUnavailable, 503, 0, "same_id", "Storage does not answer; repeat with the same id"},
+	{DependencyUnavailable, 503, 0, "later", "A service that this needs does not answer"},
 	{Overloaded, 503, 1013, "later", "The server is full"},
 	{Draining, 503, 1012, "reconnect", "The server is going away"},
 	{SlowViewer, 503, 4008, "reconnect", "The connection reads too slowly"},

@@ -159,7 +159,7 @@ var fixtures = []struct{ rule, from, imp, says string }{
 	{"github.com/uptrace/bun", "domains/practice", "github.com/uptrace/bun/dialect/pgdialect", "SQL lives"},
 	{"github.com/golang-jwt/jwt/v5", "server", "github.com/golang-jwt/jwt/v5", "one place"},
 	{"github.com/alexedwards/argon2id", "server", "github.com/alexedwards/argon2id", "one place"},
-	{"github.com/failsafe-go/failsafe-go", "sessions", "github.com/failsafe-go/failsafe-go/retrypolicy", "guard the model"},
+	{"github.com/failsafe-go/failsafe-go", "sessions", "github.com/failsafe-go/failsafe-go/retrypolicy", "guard what is outside"},
 	{"go.yaml.in/yaml/v3", "server", "go.yaml.in/yaml/v3", "for settings"},
 	{"github.com/prometheus/client_golang", "web", "github.com/prometheus/client_golang/prometheus", "metrics"},
 	{"golang.org/x/crypto", "server", "golang.org/x/crypto/argon2", "one place"},
