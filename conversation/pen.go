@@ -15,6 +15,13 @@ const MaxReply = 64 << 10
 // maxBatch bounds one append.
 const maxBatch = 16 << 10
 
+const (
+	// quick is how long an append may take before its writer slows down.
+	quick = 5 * time.Millisecond
+	// maxGap bounds how far it slows down.
+	maxGap = 50 * time.Millisecond
+)
+
 var (
 	errTooLong = errors.New("reply is too long")
 	// errStopped is the cause that ends generation at a stop mark.
@@ -157,17 +164,12 @@ func (p *pen) loop(ctx context.Context) {
 	}
 }
 
-// pace waits before the next batch: not at all while appends are quick, up to
-// 50 ms as they slow down. The first piece of a run never waits.
+// pace waits before the next batch: not at all while appends are quick, then
+// as long as they take beyond that, up to 50 ms. The first piece of a run never
+// waits.
 func (p *pen) pace(ctx context.Context, took time.Duration) {
-	want := p.r.cfg.MinGap
-	switch {
-	case took > 20*time.Millisecond:
-		want = 50 * time.Millisecond
-	case took > 5*time.Millisecond:
-		want = max(want, 25*time.Millisecond)
-	}
-	p.gap = (p.gap*3 + want) / 4
+	want := max(p.r.cfg.MinGap, min(took-quick, maxGap))
+	p.gap = (p.gap*3 + max(want, 0)) / 4
 	if p.gap < time.Millisecond {
 		return
 	}

@@ -144,6 +144,7 @@ func (a *App) wireCore(ctx context.Context) error {
 	rlog := redislog.New(a.redis.calls, store, redislog.Options{Mode: mode, MaxEntries: entries})
 	locks := redislog.NewLocks(a.redis.calls, 300*time.Millisecond)
 	a.bell = redislog.NewBell(a.redis.bell, a.log)
+	rlog.Spare(a.bell)
 	a.keeper = conversation.NewKeeper(store, rlog, func(id conversation.ID, ep conversation.Epoch, ev conversation.Event) { a.hub.Offer(id, ep, ev) })
 	a.hub = streaming.NewHub(streaming.Config{}, rlog, a.keeper, a.bell, store, a.log)
 

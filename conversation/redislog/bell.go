@@ -160,6 +160,22 @@ func (b *Bell) confirm(ch string) {
 	}
 }
 
+// listens reports a channel whose subscription Redis has confirmed.
+func (b *Bell) listens(ch string) bool {
+	b.mu.Lock()
+	l := b.rooms[ch]
+	b.mu.Unlock()
+	if l == nil {
+		return false
+	}
+	select {
+	case <-l.ready:
+		return true
+	default:
+		return false
+	}
+}
+
 func (b *Bell) deliver(m *redis.Message) {
 	b.mu.Lock()
 	l := b.rooms[m.Channel]

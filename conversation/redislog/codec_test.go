@@ -75,7 +75,7 @@ func TestShardIsRedisClusters(t *testing.T) {
 	if got := shard("123456789"); got != 0x31C3%shards {
 		t.Errorf("shard %d, want %d", got, 0x31C3%shards)
 	}
-	keys := logKeys(shard(testID), 7, testID, markKey(shard(testID)))
+	keys := append(logKeys(shard(testID), 7, testID), markKey(shard(testID)))
 	tag := keys[0][:strings.IndexByte(keys[0], '}')+1]
 	for _, k := range append(keys, LockKey(testID), Channel(testID)) {
 		if !strings.HasPrefix(k, tag) {

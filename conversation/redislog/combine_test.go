@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -12,8 +13,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// toll stands where the network is: it counts what passes, answers each call
-// with its first key, and holds everything back while shut.
+// toll stands where the network is: it counts what passes, answers each append
+// of a call with its first key, and holds everything back while shut.
 type toll struct {
 	open chan struct{}
 
@@ -27,17 +28,16 @@ func (h *toll) DialHook(next redis.DialHook) redis.DialHook {
 	return func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no network here") }
 }
 
-func (h *toll) ProcessHook(redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error { return h.pass(ctx, []redis.Cmder{cmd}) }
+func (h *toll) ProcessHook(redis.ProcessHook) redis.ProcessHook { return h.pass }
+
+func (h *toll) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
 }
 
-func (h *toll) ProcessPipelineHook(redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return h.pass
-}
-
-func (h *toll) pass(ctx context.Context, cmds []redis.Cmder) error {
+func (h *toll) pass(ctx context.Context, cmd redis.Cmder) error {
+	keys := calledWith(cmd.Args())
 	h.mu.Lock()
-	h.sizes = append(h.sizes, len(cmds))
+	h.sizes = append(h.sizes, len(keys))
 	h.held++
 	fail := h.fail
 	h.mu.Unlock()
@@ -46,14 +46,32 @@ func (h *toll) pass(ctx context.Context, cmds []redis.Cmder) error {
 	case <-ctx.Done():
 		fail = ctx.Err()
 	}
-	for _, c := range cmds {
-		if fail != nil {
-			c.SetErr(fail)
-			continue
-		}
-		c.(*redis.Cmd).SetVal(c.Args()[3]) // evalsha <sha> <keys> <key>
+	if fail != nil {
+		cmd.SetErr(fail)
+		return fail
 	}
-	return fail
+	out := make([]any, len(keys))
+	for i, k := range keys {
+		out[i] = []any{"OK", k}
+	}
+	cmd.(*redis.Cmd).SetVal(out)
+	return nil
+}
+
+// calledWith reads the first key of each append from the arguments of
+// evalsha <sha> <number of keys> <key>…: five each, the marker sixth.
+func calledWith(args []any) (first []string) {
+	for i := 0; i+1 < args[2].(int); i += 5 {
+		first = append(first, args[3+i].(string))
+		if i == 0 {
+			i++
+		}
+	}
+	return first
+}
+
+func newAsk(identity, key string) *ask {
+	return &ask{identity: identity, mark: "m", keys: []string{key, "l", "p", "t", "h"}, argv: make([]any, asks)}
 }
 
 // refusal is an error that Redis itself answers.
@@ -74,7 +92,7 @@ func newToll(t *testing.T, timeout time.Duration) (*toll, *combiner) {
 	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", MaxRetries: -1})
 	rdb.AddHook(h)
 	t.Cleanup(func() { _ = rdb.Close() })
-	return h, &combiner{rdb: rdb, timeout: timeout}
+	return h, &combiner{rdb: rdb, mode: "r", timeout: timeout}
 }
 
 func (c *combiner) queued() int {
@@ -105,12 +123,16 @@ func TestAppendsThatMeetGoTogether(t *testing.T) {
 	var wg sync.WaitGroup
 	answers := make([]string, writers)
 	ask := func(i int) {
-		wg.Go(func() { answers[i], _ = c.do(t.Context(), "sha", []string{"k" + strconv.Itoa(i)}, nil).Text() })
+		wg.Go(func() {
+			if res, err := c.do(t.Context(), newAsk("i", "k"+strconv.Itoa(i))); err == nil {
+				answers[i] = res[1]
+			}
+		})
 	}
 	for i := range lanes {
 		ask(i)
+		eventually(t, "the first do not go at once", func() bool { return h.waiting() == i+1 })
 	}
-	eventually(t, "the first do not go at once", func() bool { return h.waiting() == lanes })
 	for i := lanes; i < writers; i++ {
 		ask(i)
 	}
@@ -123,11 +145,11 @@ func TestAppendsThatMeetGoTogether(t *testing.T) {
 		}
 	}
 	if n := len(h.sizes); n > lanes+2 {
-		t.Errorf("%d trips for %d appends: %v", n, writers, h.sizes)
+		t.Errorf("%d calls for %d appends: %v", n, writers, h.sizes)
 	}
 	for _, n := range h.sizes {
 		if n > most {
-			t.Errorf("a pipeline of %d, the bound is %d", n, most)
+			t.Errorf("a call of %d, the bound is %d", n, most)
 		}
 	}
 	if c.busy != 0 || len(c.queue) != 0 {
@@ -141,7 +163,7 @@ func TestAHangingRedisEndsEveryWait(t *testing.T) {
 	var wg sync.WaitGroup
 	errs := make([]error, 20)
 	for i := range errs {
-		wg.Go(func() { errs[i] = c.do(t.Context(), "sha", []string{"k"}, nil).Err() })
+		wg.Go(func() { _, errs[i] = c.do(t.Context(), newAsk("i", "k")) })
 	}
 	wg.Wait()
 	for i, err := range errs {
@@ -155,10 +177,10 @@ func TestALeaderThatGivesUpDoesNotTakeOthersAlong(t *testing.T) {
 	t.Parallel()
 	h, c := newToll(t, 10*time.Second)
 	var wg sync.WaitGroup
-	for range lanes {
-		wg.Go(func() { _ = c.do(t.Context(), "sha", []string{"k"}, nil).Err() })
+	for i := range lanes {
+		wg.Go(func() { _, _ = c.do(t.Context(), newAsk("i", "k")) })
+		eventually(t, "the lanes do not fill", func() bool { return h.waiting() == i+1 })
 	}
-	eventually(t, "the lanes do not fill", func() bool { return h.waiting() == lanes })
 	gone, cancel := context.WithCancel(t.Context())
 	errs := make([]error, 8)
 	for i := range errs {
@@ -167,7 +189,7 @@ func TestALeaderThatGivesUpDoesNotTakeOthersAlong(t *testing.T) {
 			if i%2 == 0 {
 				ctx = gone
 			}
-			errs[i] = c.do(ctx, "sha", []string{"k"}, nil).Err()
+			_, errs[i] = c.do(ctx, newAsk("i", "k"))
 		})
 	}
 	eventually(t, "the others do not queue", func() bool { return c.queued() == len(errs) })
@@ -181,15 +203,52 @@ func TestALeaderThatGivesUpDoesNotTakeOthersAlong(t *testing.T) {
 	}
 }
 
+// Appends of two lifetimes of Redis, queued together, go in calls of their own.
+func TestLifetimesAreNotMixed(t *testing.T) {
+	t.Parallel()
+	h, c := newToll(t, 10*time.Second)
+	var wg sync.WaitGroup
+	ask := func(identity string) {
+		wg.Go(func() {
+			if _, err := c.do(t.Context(), newAsk(identity, identity)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for i := range lanes {
+		ask("old")
+		eventually(t, "the lanes do not fill", func() bool { return h.waiting() == i+1 })
+	}
+	for i, identity := range []string{"old", "old", "new", "new", "new"} {
+		ask(identity)
+		eventually(t, "the others do not queue", func() bool { return c.queued() == i+1 })
+	}
+	close(h.open)
+	wg.Wait()
+	if got := h.sizes[lanes:]; !slices.Equal(got, []int{2, 3}) {
+		t.Errorf("calls of %v appends", got)
+	}
+}
+
+// What answers nonsense is an error for everybody, never a panic.
+func TestAnswersThatAreNone(t *testing.T) {
+	t.Parallel()
+	for _, v := range []any{nil, "OK", int64(1), []any{}, []any{"OK", int64(3)}, []any{"ERR", "WRONGTYPE"}} {
+		if got, err := answer(v); err == nil {
+			t.Errorf("%v reads as %v", v, got)
+		}
+	}
+}
+
 func TestAFailureReachesEveryWriter(t *testing.T) {
 	t.Parallel()
 	h, c := newToll(t, time.Second)
-	h.fail = refusal("NOSCRIPT No matching script")
+	h.fail = refusal("LOADING Redis is loading the dataset in memory")
 	close(h.open)
 	var wg sync.WaitGroup
 	for range 50 {
 		wg.Go(func() {
-			if err := c.do(t.Context(), "sha", []string{"k"}, nil).Err(); !redis.HasErrorPrefix(err, "NOSCRIPT") {
+			if _, err := c.do(t.Context(), newAsk("i", "k")); !redis.HasErrorPrefix(err, "LOADING") {
 				t.Errorf("got %v", err)
 			}
 		})

@@ -50,9 +50,10 @@ func shardTag(s int) string { return "cv:{" + strconv.Itoa(s) + "}:" }
 
 func markKey(s int) string { return shardTag(s) + "mark" }
 
-func logKeys(s int, inc int64, id conversation.ID, mark string) []string {
+// logKeys are the five keys of a log; there is room for the marker.
+func logKeys(s int, inc int64, id conversation.ID) []string {
 	p := shardTag(s) + strconv.FormatInt(inc, 10) + ":" + string(id)
-	return []string{p + ":m", p + ":l", p + ":p", p + ":t", p + ":h", mark}
+	return append(make([]string, 0, 6), p+":m", p+":l", p+":p", p+":t", p+":h")
 }
 
 // LockKey is the conversation's redislock key.

@@ -25,6 +25,8 @@ var (
 	libLua string
 	//go:embed scripts/append.lua
 	appendLua string
+	//go:embed scripts/batch.lua
+	batchLua string
 	//go:embed scripts/begin.lua
 	beginLua string
 	//go:embed scripts/create.lua
@@ -38,7 +40,8 @@ var (
 	//go:embed scripts/active.lua
 	activeLua string
 
-	appendScript = redis.NewScript(libLua + appendLua)
+	appendScript = redis.NewScript(libLua + appendLua + "return append()")
+	batchScript  = redis.NewScript(libLua + appendLua + batchLua)
 	beginScript  = redis.NewScript(libLua + beginLua)
 	createScript = redis.NewScript(libLua + createLua)
 	factScript   = redis.NewScript(libLua + factLua)
@@ -69,6 +72,8 @@ type Log struct {
 	inc  *incarnations
 	// appends carries appends where there is one primary; nil on a cluster.
 	appends *combiner
+	// listens tells whether this node hears a channel's bell.
+	listens func(channel string) bool
 }
 
 // New returns a Log on rdb; reg numbers the incarnations.
@@ -89,10 +94,23 @@ func New(rdb redis.UniversalClient, reg Registry, opts Options) *Log {
 	l := &Log{rdb: rdb, opts: opts, inc: &incarnations{
 		rdb: rdb, mode: opts.Mode, cluster: cluster, reg: reg, byShard: map[int]incarnation{}, known: map[string]int64{},
 	}}
+	l.listens = func(string) bool { return false }
 	if one, ok := rdb.(*redis.Client); ok {
-		l.appends = &combiner{rdb: one, timeout: opts.Timeout}
+		l.appends = &combiner{rdb: one, mode: opts.Mode, entries: opts.MaxEntries, timeout: opts.Timeout}
 	}
 	return l
+}
+
+// Spare lets appends leave the bell alone where this node is the only one who
+// listens: whoever appends learns from the answer what it has written. A
+// subscription that Redis still counts while it is broken can keep another
+// node from hearing for a moment; that node's slow look finds what it missed.
+// Call it before the Log is used. On a cluster it does nothing: there a node
+// sees only subscribers of its own.
+func (l *Log) Spare(b *Bell) {
+	if l.appends != nil {
+		l.listens = b.listens
+	}
 }
 
 // Incarnation is the number of the Redis lifetime that serves id now.
@@ -139,22 +157,29 @@ func (l *Log) runAppend(ctx context.Context, id conversation.ID, args ...any) ([
 	if !known {
 		return l.run(ctx, appendScript, id, args...)
 	}
-	keys, argv := l.call(s, in, id, args)
-	res, err := l.appends.do(ctx, appendScript.Hash(), keys, argv).StringSlice()
+	res, err := l.appends.do(ctx, l.ask(s, in, id, args))
 	switch {
-	case err != nil && redis.HasErrorPrefix(err, "NOSCRIPT"), err == nil && res[0] == "INC":
-		return l.run(ctx, appendScript, id, args...)
 	case err != nil:
 		return nil, down(err)
+	case res[0] == "INC":
+		return l.run(ctx, appendScript, id, args...)
 	}
 	return verdict(res)
+}
+
+// ask is an append as the combiner takes it.
+func (l *Log) ask(s int, in incarnation, id conversation.ID, args []any) *ask {
+	return &ask{
+		identity: in.identity, mark: l.inc.mark(s), keys: logKeys(s, in.inc, id),
+		argv: append([]any{Channel(id), tag(id)}, args...),
+	}
 }
 
 // call is what every script gets.
 func (l *Log) call(s int, in incarnation, id conversation.ID, args []any) (keys []string, argv []any) {
 	argv = make([]any, 0, 5+len(args))
 	argv = append(argv, l.opts.Mode, in.identity, Channel(id), tag(id), l.opts.MaxEntries)
-	return logKeys(s, in.inc, id, l.inc.mark(s)), append(argv, args...)
+	return append(logKeys(s, in.inc, id), l.inc.mark(s)), append(argv, args...)
 }
 
 // verdict turns the first word of a script's answer into an error.
@@ -319,7 +344,11 @@ func (l *Log) Begin(ctx context.Context, id conversation.ID, ep conversation.Epo
 
 // Append implements conversation.Log.
 func (l *Log) Append(ctx context.Context, id conversation.ID, ep conversation.Epoch, a conversation.Append) (int64, int64, error) {
-	r, err := l.runAppend(ctx, id, ep.Counter, ep.Nonce, a.Fence, a.Run.No, a.Run.Attempt, a.At, a.Len, a.Text, a.Run.Purpose+".delta")
+	alone := "0"
+	if l.listens(Channel(id)) {
+		alone = "1"
+	}
+	r, err := l.runAppend(ctx, id, ep.Counter, ep.Nonce, a.Fence, a.Run.No, a.Run.Attempt, a.At, a.Len, a.Text, a.Run.Purpose+".delta", alone)
 	if err != nil {
 		return 0, 0, err
 	}

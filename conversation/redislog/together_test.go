@@ -2,10 +2,12 @@ package redislog_test
 
 import (
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
 	"github.com/fluentpro/fluentpro/conversation"
+	"github.com/fluentpro/fluentpro/conversation/redislog"
 )
 
 func TestManyWritersAppendTogether(t *testing.T) {
@@ -64,5 +66,67 @@ func TestARefusalIsItsOwnWriters(t *testing.T) {
 			})
 		}
 		wg.Wait()
+	})
+}
+
+// A conversation whose stream was overwritten by a foreign hand cannot be
+// written to; those that share its call can.
+func TestABrokenLogDoesNotTakeItsNeighboursAlong(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, e *env) {
+		var wg sync.WaitGroup
+		for i := range 30 {
+			id, ep := e.writing()
+			var want error
+			if i%3 == 0 {
+				e.drop(id, "l")
+				for _, k := range e.keys(id) {
+					if head, ok := strings.CutSuffix(k, ":m"); ok {
+						e.do("SET", head+":l", "not a stream")
+					}
+				}
+				want = conversation.ErrLogDown
+			}
+			wg.Go(func() {
+				_, _, err := e.log.Append(t.Context(), id, ep, piece(1, fence+1, 4, "!"))
+				errIs(t, string(id), err, want)
+			})
+		}
+		wg.Wait()
+	})
+}
+
+// The bell of a conversation that only its writer's node watches stays still:
+// that node takes what it wrote from the answer. As soon as another listens,
+// it rings.
+func TestSpareRingsOnlyForOthers(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, e *env) {
+		ctx := t.Context()
+		b, _ := e.ring()
+		l := e.open(redislog.Options{})
+		l.Spare(b)
+		id, ep := e.writing()
+		write := func(at int64, text string) {
+			if _, _, err := l.Append(ctx, id, ep, piece(1, fence+1, at, text)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var mine, theirs ear
+		e.listen(b, id, &mine)
+		write(4, "a")
+		// A fact always rings; what comes before it has not rung.
+		if _, _, err := l.PutFact(ctx, id, ep, accepted(3)); err != nil {
+			t.Fatal(err)
+		}
+		if got := mine.waitFor(t, 1); got[0].Fact != 3 {
+			t.Errorf("an append rang for its own writer: %+v", got[0])
+		}
+		other, _ := e.ring()
+		e.listen(other, id, &theirs)
+		write(5, "b")
+		if got := theirs.waitFor(t, 1); got[0].Text != "b" {
+			t.Errorf("the other node heard %+v", got[0])
+		}
 	})
 }

@@ -29,41 +29,55 @@ local function incarnation()
   return have == ARGV[2]
 end
 
+-- K and A are KEYS and ARGV of one conversation; batch.lua moves them on.
+local K, A = KEYS, ARGV
+
+-- Redis' clock, asked once: time stands still within a script anyway.
+local sec, msec
 local function now()
-  local t = redis.call('TIME')
-  return tonumber(t[1]), string.format('%.0f', tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000))
+  if not sec then
+    local t = redis.call('TIME')
+    sec, msec = tonumber(t[1]), string.format('%.0f', tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000))
+  end
+  return sec, msec
 end
 
 -- Every key lives a day after the last write; EXPIRE at most each 10 minutes,
 -- and (exp nil) whenever a step has made a key, which has no term yet.
 local function keep(sec, exp)
   if not exp or sec - tonumber(exp) > 600 then
-    for i = 1, 5 do redis.call('EXPIRE', KEYS[i], 86400) end
-    redis.call('HSET', KEYS[1], 'exp', string.format('%.0f', sec))
+    for i = 1, 5 do redis.call('EXPIRE', K[i], 86400) end
+    redis.call('HSET', K[1], 'exp', string.format('%.0f', sec))
   end
 end
 
 -- Adds one entry and rings the bell with the same bytes. The id is the seq,
--- so Redis itself refuses a number twice.
-local function log(epoch, seq, ts, kind, run, att, base, at, len, fact, payload)
-  local e = ARGV[4] .. '|' .. kind .. '|' .. run .. '|' .. att .. '|' .. base .. '|' .. at .. '|' .. len .. '|' .. fact .. '|' .. ts .. '|' .. payload
-  redis.call('XADD', KEYS[2], seq .. '-0', 'e', e)
-  redis.call('PUBLISH', ARGV[3], epoch .. '.' .. seq .. '|' .. e)
+-- so Redis itself refuses a number twice. alone '1': the caller listens and
+-- takes what it has written from the answer; with nobody else there the bell
+-- would only wake the one who rings it.
+local function log(epoch, seq, ts, kind, run, att, base, at, len, fact, payload, alone)
+  local e = A[4] .. '|' .. kind .. '|' .. run .. '|' .. att .. '|' .. base .. '|' .. at .. '|' .. len .. '|' .. fact .. '|' .. ts .. '|' .. payload
+  redis.call('XADD', K[2], seq .. '-0', 'e', e)
+  if alone == '1' then
+    local n = redis.pcall('PUBSUB', 'NUMSUB', A[3])
+    if n[2] == 1 then return end
+  end
+  redis.call('PUBLISH', A[3], epoch .. '.' .. seq .. '|' .. e)
 end
 
 -- Trims from the front only, in steps, so that most appends do not trim.
 local function trim(top, lo)
-  local max = tonumber(ARGV[5])
+  local max = tonumber(A[5])
   if top - lo >= max + max / 8 then
-    redis.call('XTRIM', KEYS[2], 'MAXLEN', max)
-    redis.call('HSET', KEYS[1], 'lo', string.format('%.0f', top - max + 1))
+    redis.call('XTRIM', K[2], 'MAXLEN', max)
+    redis.call('HSET', K[1], 'lo', string.format('%.0f', top - max + 1))
   end
 end
 
 -- Header and turns are read with every snapshot; one that vanished alone must
 -- not read as an empty conversation.
 local function whole(tn)
-  return redis.call('EXISTS', KEYS[5]) == 1 and redis.call('LLEN', KEYS[4]) == tonumber(tn or -1)
+  return redis.call('EXISTS', K[5]) == 1 and redis.call('LLEN', K[4]) == tonumber(tn or -1)
 end
 
 if not incarnation() then return {'INC'} end
