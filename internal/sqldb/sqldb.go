@@ -135,10 +135,22 @@ func (d *DB) Ping(ctx context.Context) error { return d.bun.PingContext(ctx) }
 
 type txKey struct{ db *DB }
 
+// unit is one transaction in the making. Like the transaction it belongs to
+// one goroutine.
+type unit struct {
+	tx    bun.Tx
+	after []func()
+}
+
+func (d *DB) tx(ctx context.Context) (*unit, bool) {
+	u, ok := ctx.Value(txKey{d}).(*unit)
+	return u, ok
+}
+
 // Conn is the transaction that ctx carries for this database, else the pool.
 func (d *DB) Conn(ctx context.Context) bun.IDB {
-	if tx, ok := ctx.Value(txKey{d}).(bun.Tx); ok {
-		return tx
+	if u, ok := d.tx(ctx); ok {
+		return u.tx
 	}
 	return d.bun
 }
@@ -147,7 +159,7 @@ func (d *DB) Conn(ctx context.Context) bun.IDB {
 // outer InTx it joins that one. An error of the commit itself leaves the
 // outcome unknown (ErrCommitUnknown): repeat with the same natural keys.
 func (d *DB) InTx(ctx context.Context, fn func(ctx context.Context) error) error {
-	if _, ok := ctx.Value(txKey{d}).(bun.Tx); ok {
+	if _, ok := d.tx(ctx); ok {
 		return fn(ctx)
 	}
 	tx, err := d.bun.BeginTx(ctx, nil)
@@ -155,14 +167,42 @@ func (d *DB) InTx(ctx context.Context, fn func(ctx context.Context) error) error
 		return fmt.Errorf("begin: %w", err)
 	}
 	defer func() { _ = tx.Rollback() }() // a no-op after Commit
-	if err := fn(context.WithValue(ctx, txKey{d}, tx)); err != nil {
+	u := &unit{tx: tx}
+	if err := fn(context.WithValue(ctx, txKey{d}, u)); err != nil {
 		return err
 	}
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("%w: %w", ErrCommitUnknown, err)
 	}
+	for _, after := range u.after {
+		after()
+	}
 	return nil
 }
+
+// AfterCommit calls fn once the transaction that ctx carries is committed, at
+// once where there is none, and never after a rollback or an unknown outcome.
+// It is for wake-ups: fn must be quick, and whatever it does must be found
+// without it too.
+func (d *DB) AfterCommit(ctx context.Context, fn func()) {
+	if u, ok := d.tx(ctx); ok {
+		u.after = append(u.after, fn)
+		return
+	}
+	fn()
+}
+
+// Tx is the transaction that ctx carries, for libraries that take one.
+func (d *DB) Tx(ctx context.Context) (*sql.Tx, bool) {
+	u, ok := d.tx(ctx)
+	if !ok {
+		return nil, false
+	}
+	return u.tx.Tx, true
+}
+
+// Pool is the connection pool, for libraries that take one.
+func (d *DB) Pool() *sql.DB { return d.bun.DB }
 
 // ErrCommitUnknown says that a COMMIT was sent and its answer was lost or bad.
 var ErrCommitUnknown = errors.New("commit outcome unknown")

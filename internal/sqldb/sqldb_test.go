@@ -53,6 +53,35 @@ func TestInTxIsAllOrNothing(t *testing.T) {
 	})
 }
 
+func TestAfterCommitFollowsTheOutcome(t *testing.T) {
+	t.Parallel()
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		var told []string
+		tell := func(ctx context.Context, what string) {
+			db.AfterCommit(ctx, func() { told = append(told, what) })
+		}
+		tell(t.Context(), "outside")
+		if err := db.InTx(t.Context(), func(ctx context.Context) error {
+			tell(ctx, "first")
+			if len(told) != 1 {
+				t.Errorf("told %q before the commit", told)
+			}
+			return db.InTx(ctx, func(ctx context.Context) error { tell(ctx, "inner"); return nil })
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.InTx(t.Context(), func(ctx context.Context) error {
+			tell(ctx, "never")
+			return errors.New("boom")
+		}); err == nil {
+			t.Fatal("the error was lost")
+		}
+		if got := strings.Join(told, " "); got != "outside first inner" {
+			t.Fatalf("got %q", got)
+		}
+	})
+}
+
 func TestUniqueIsTold(t *testing.T) {
 	t.Parallel()
 	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
