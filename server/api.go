@@ -169,7 +169,8 @@ func (a *api) documentErrors(op *huma.Operation, codes []fault.Code) {
 func (a *api) examples(r route) {
 	item := a.OpenAPI().Paths[r.Path]
 	op := map[string]*huma.Operation{
-		http.MethodGet: item.Get, http.MethodPost: item.Post, http.MethodPut: item.Put, http.MethodDelete: item.Delete,
+		http.MethodGet: item.Get, http.MethodPost: item.Post, http.MethodPut: item.Put,
+		http.MethodPatch: item.Patch, http.MethodDelete: item.Delete,
 	}[r.Method]
 	if r.Request != nil && op.RequestBody != nil {
 		op.RequestBody.Content["application/json"].Example = r.Request

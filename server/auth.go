@@ -34,7 +34,7 @@ func (v verifier) Verify(ctx context.Context, token string) (Identity, error) {
 	if err != nil {
 		return Identity{}, err
 	}
-	return Identity{Learner: string(id.LearnerID), Expires: id.ExpiresAt}, nil
+	return Identity{Learner: string(id.LearnerID), Family: string(id.SessionFamily), Role: string(id.Role), Expires: id.ExpiresAt}, nil
 }
 
 const (
@@ -76,9 +76,10 @@ func (s *Server) authenticationRoutes(a *api) {
 	}, s.refresh)
 	add(a, route{
 		ID: "logout", Method: http.MethodPost, Path: "/auth/logout", Tag: tagAuthentication, Status: http.StatusNoContent, Public: true,
-		Summary:     "End this login",
-		Description: "Names the login by the refresh token in the body, else by the cookies or the access token; repeatable.",
-		Fails:       []fault.Code{fault.StorageUnavailable}, Request: map[string]any{"refresh_token": "kZ3v…"},
+		Summary: "End this login, or all of yours",
+		Description: "Names the login by the refresh token in the body, else by the cookies or the access token; repeatable. " +
+			"Its access tokens are refused and its connections closed within seconds, on every node. With all, every device is signed out.",
+		Fails: []fault.Code{fault.StorageUnavailable}, Request: map[string]any{"refresh_token": "kZ3v…", "all": false},
 	}, s.logout)
 	add(a, route{
 		ID: "get-me", Method: http.MethodGet, Path: "/me", Tag: tagAuthentication,
@@ -115,6 +116,7 @@ func (s *Server) signUp(ctx context.Context, in *signUpIn) (*signedInOut, error)
 	got, err := s.deps.Authentication.SignUp(ctx, authentication.SignUpInput{
 		Email: in.Body.Email, Password: in.Body.Password, FullName: in.Body.FullName,
 		AcceptTerms: in.Body.AcceptTerms, AgeConfirmed: in.Body.AgeConfirmed,
+		RemoteIP: clientIP(ctx), Device: userAgent(ctx),
 	})
 	if err != nil {
 		return nil, err
@@ -132,7 +134,7 @@ type loginIn struct {
 
 func (s *Server) login(ctx context.Context, in *loginIn) (*signedInOut, error) {
 	got, err := s.deps.Authentication.Login(ctx, authentication.LoginInput{
-		Email: in.Body.Email, Password: in.Body.Password, RemoteIP: clientIP(ctx),
+		Email: in.Body.Email, Password: in.Body.Password, RemoteIP: clientIP(ctx), Device: userAgent(ctx),
 	})
 	if err != nil {
 		return nil, err
@@ -188,6 +190,7 @@ func (s *Server) refresh(ctx context.Context, in *refreshIn) (*signedInOut, erro
 type logoutIn struct {
 	Body *struct {
 		RefreshToken string `json:"refresh_token,omitempty"`
+		All          bool   `json:"all,omitempty" doc:"Sign out on every device"`
 	}
 	cookie, access string
 }
@@ -207,14 +210,14 @@ type logoutOut struct {
 func (s *Server) logout(ctx context.Context, in *logoutIn) (*logoutOut, error) {
 	var out authentication.LogoutInput
 	if in.Body != nil {
-		out.RefreshToken = in.Body.RefreshToken
+		out.RefreshToken, out.All = in.Body.RefreshToken, in.Body.All
 	}
 	if out.RefreshToken == "" {
 		out.RefreshToken = in.cookie
 	}
 	if out.RefreshToken == "" && in.access != "" {
 		if id, err := s.deps.Authentication.Verify(ctx, in.access); err == nil {
-			out.Family = id.SessionFamily
+			out.Learner, out.Family = id.LearnerID, id.SessionFamily
 		}
 	}
 	if err := s.deps.Authentication.Logout(ctx, out); err != nil {

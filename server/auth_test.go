@@ -133,12 +133,13 @@ func TestSignUp(t *testing.T) {
 	t.Parallel()
 	for extra, cookie := range map[string]bool{"": false, `,"transport":"token"`: false, `,"transport":"cookie"`: true} {
 		f, iss := newAuthFixture(t)
-		w := f.call(t, "POST", Prefix+"/auth/sign-up", strings.Replace(signUpBody, "%s", extra, 1), ourOrigin)
+		w := f.call(t, "POST", Prefix+"/auth/sign-up", strings.Replace(signUpBody, "%s", extra, 1), ourOrigin, "User-Agent: tests/1.0")
 		if w.Code != http.StatusCreated {
 			t.Fatalf("%s: %d %s", extra, w.Code, w.Body)
 		}
 		wantCookies(t, w, cookie)
-		if want := (authentication.SignUpInput{Email: "Ann@example.com", Password: "  secret 8 ", FullName: "Ann", AcceptTerms: true, AgeConfirmed: true}); iss.signUp != want {
+		if want := (authentication.SignUpInput{Email: "Ann@example.com", Password: "  secret 8 ", FullName: "Ann", AcceptTerms: true, AgeConfirmed: true,
+			RemoteIP: "192.0.2.1", Device: "tests/1.0"}); iss.signUp != want {
 			t.Fatalf("arrived as %+v", iss.signUp)
 		}
 		m := bodyOf(t, w)
@@ -240,8 +241,9 @@ func TestLogoutNamesTheLogin(t *testing.T) {
 	}{
 		"body":          {`{"refresh_token":"mine"}`, nil, authentication.LogoutInput{RefreshToken: "mine"}},
 		"cookie":        {`{}`, []string{ourOrigin, refreshOnly}, authentication.LogoutInput{RefreshToken: "old"}},
-		"access token":  {``, []string{ann}, authentication.LogoutInput{Family: "fam-ann"}},
-		"access cookie": {`{}`, []string{ourOrigin, "Cookie: fp_access=tok-ann"}, authentication.LogoutInput{Family: "fam-ann"}},
+		"everywhere":    {`{"all":true}`, []string{ann}, authentication.LogoutInput{Learner: "ann", Family: "fam-ann", All: true}},
+		"access token":  {``, []string{ann}, authentication.LogoutInput{Learner: "ann", Family: "fam-ann"}},
+		"access cookie": {`{}`, []string{ourOrigin, "Cookie: fp_access=tok-ann"}, authentication.LogoutInput{Learner: "ann", Family: "fam-ann"}},
 		"expired token": {`{}`, []string{"Authorization: Bearer old"}, authentication.LogoutInput{}},
 		"nobody":        {`{}`, nil, authentication.LogoutInput{}},
 	} {

@@ -24,6 +24,10 @@ const maxToken = 8 << 10
 type Identity struct {
 	// Learner is the learner's id.
 	Learner string
+	// Family is the login that the token belongs to, "" if it does not say.
+	Family string
+	// Role is what the account may do: learner, operator or admin.
+	Role string
 	// Expires is when the token ends, zero when it does not say.
 	Expires time.Time
 }

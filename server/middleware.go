@@ -25,7 +25,7 @@ func (s *Server) requestInfo(c *gin.Context) {
 		id = correlation.New()
 	}
 	c.Header(headerRequestID, id)
-	info := &reqInfo{clientIP: c.ClientIP(), secure: c.Request.TLS != nil}
+	info := &reqInfo{clientIP: c.ClientIP(), userAgent: c.Request.UserAgent(), secure: c.Request.TLS != nil}
 	// ClientIP differs from the peer only when a trusted proxy spoke for it.
 	if !info.secure && c.GetHeader("X-Forwarded-Proto") == "https" && s.peerTrusted(c) {
 		info.secure = true

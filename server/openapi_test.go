@@ -43,7 +43,9 @@ var (
 	opID    = regexp.MustCompile(`^[a-z]+(-[a-z0-9]+)*$`)
 	// notPlural are path words that name no collection: verbs, states, singletons.
 	notPlural = map[string]bool{"auth": true, "sign-up": true, "login": true, "logout": true, "refresh": true, "me": true,
-		"onboarding": true, "complete": true, "cancel": true, "log": true, "transcript": true, "ws": true, "openapi.json": true, "server-info": true}
+		"onboarding": true, "complete": true, "cancel": true, "log": true, "transcript": true, "ws": true, "openapi.json": true, "server-info": true,
+		"password": true, "email": true, "deactivate": true, "reactivate": true, "erase": true, "export": true, "forgot-password": true,
+		"reset-password": true, "verify-email": true, "role": true}
 )
 
 // foreignPath reports a path that other people's clients chose.

@@ -12,6 +12,8 @@ type reqInfo struct {
 	secure bool
 	// clientIP is the peer, or what a trusted proxy says.
 	clientIP string
+	// userAgent is what the client calls itself.
+	userAgent string
 	// identity is set once authentication has passed.
 	identity *Identity
 }
@@ -39,10 +41,18 @@ func IsHTTPS(r *http.Request) bool { return isSecure(r.Context()) }
 // clientIP is the address that limits count.
 func clientIP(ctx context.Context) string { return infoOf(ctx).clientIP }
 
+// userAgent is what the client calls itself; it may be anything.
+func userAgent(ctx context.Context) string { return infoOf(ctx).userAgent }
+
+// identityOf is who asks; the route must need sign-in.
+func identityOf(ctx context.Context) Identity {
+	if id := infoOf(ctx).identity; id != nil {
+		return *id
+	}
+	return Identity{}
+}
+
 // learnerOf is the id of the learner who asks; the route must need sign-in.
 func learnerOf(ctx context.Context) string {
-	if id := infoOf(ctx).identity; id != nil {
-		return id.Learner
-	}
-	return ""
+	return identityOf(ctx).Learner
 }

@@ -20,6 +20,7 @@ func (s *Server) routes() error {
 	a := s.newAPI(g.Group("", s.checkOrigin, s.strictBody))
 	s.api = a
 	s.authenticationRoutes(a)
+	s.accountRoutes(a)
 	s.onboardingRoutes(a)
 	s.scenarioRoutes(a)
 	s.conversationRoutes(a)

@@ -41,6 +41,7 @@ type Deps struct {
 
 	Authenticator  Authenticator
 	Authentication Authentication
+	Accounts       Accounts
 	Onboarding     Onboarding
 	Practice       Practice
 	Conversations  Conversations

@@ -58,6 +58,7 @@ type App struct {
 	bell     *redislog.Bell
 	hub      *streaming.Hub
 	sessions *sessions.Manager
+	auth     *authentication.Service
 
 	// front is what wireFront takes over from wireCore.
 	front struct {
@@ -179,10 +180,11 @@ func (a *App) wireCore(ctx context.Context) error {
 
 // wireFront makes sessions and the two listeners' handlers.
 func (a *App) wireFront(ctx context.Context) error {
-	auth, err := authentication.New(ctx, authsql.New(a.db), authentication.Config{Log: a.log})
+	auth, err := authentication.New(ctx, authsql.New(a.db), authentication.Config{Log: a.log, Closer: authentication.CloserFunc(a.loginEnded)})
 	if err != nil {
 		return err
 	}
+	a.auth = auth
 	origins := a.cfg.Origins(a.listener.Addr().String())
 	visits := redisstore.New(a.redis.calls, redisstore.Options{})
 	a.sessions, err = sessions.New(sessions.Config{
@@ -202,7 +204,7 @@ func (a *App) wireFront(ctx context.Context) error {
 	checks := a.checks()
 	s, err := server.New(server.Deps{
 		Logger: a.log, Version: buildinfo.Read().Version, Origins: origins, TrustedProxies: a.cfg.TrustedProxies,
-		Authenticator: verifier{auth}, Authentication: auth, Onboarding: a.front.onboarding, Practice: a.front.practice, Conversations: a.engine, Transcripts: a.front.store,
+		Authenticator: verifier{auth}, Authentication: auth, Accounts: auth, Onboarding: a.front.onboarding, Practice: a.front.practice, Conversations: a.engine, Transcripts: a.front.store,
 		WebSocket: a.sessions.ServeWS, Events: a.sessions.ServeSSE, Log: a.sessions.ServeLog, Replies: a.sessions.ServeReply,
 		Static: web.Handler(), Info: a.info(), Checks: checks, Metrics: httpMetrics,
 	})
@@ -232,6 +234,7 @@ func (a *App) run(ctx context.Context) error {
 	for _, fn := range []func(context.Context) error{a.members.Run, a.bell.Run, a.hub.Run} {
 		coreWG.Go(func() { _ = fn(core) }) // these end only with their context
 	}
+	coreWG.Go(func() { a.auth.Run(core) })
 	runWG.Go(func() { _ = a.runner.Run(runs) })
 	claimWG.Go(func() { _ = a.claimer.Run(claims) })
 	for s, l := range map[*http.Server]net.Listener{a.http: a.listener, a.ops: a.opsListener} {

@@ -22,7 +22,7 @@ func (v verifier) Verify(ctx context.Context, token string) (server.Identity, er
 	if err != nil {
 		return server.Identity{}, err
 	}
-	return server.Identity{Learner: string(id.LearnerID), Expires: id.ExpiresAt}, nil
+	return server.Identity{Learner: string(id.LearnerID), Family: string(id.SessionFamily), Role: string(id.Role), Expires: id.ExpiresAt}, nil
 }
 
 // socketVerifier does the same for connections.
@@ -34,6 +34,14 @@ func (v socketVerifier) Verify(ctx context.Context, token string) (sessions.Iden
 		return sessions.Identity{}, err
 	}
 	return sessions.Identity{LearnerID: string(id.LearnerID), ExpiresAt: id.ExpiresAt, Family: string(id.SessionFamily)}, nil
+}
+
+// loginEnded closes what hangs on a login that was ended, here or elsewhere.
+// Those known at the start have nothing that hangs on them.
+func (a *App) loginEnded(learner authentication.LearnerID, family authentication.FamilyID) {
+	if a.sessions != nil {
+		a.sessions.CloseLearner(conversation.LearnerID(learner), string(family))
+	}
 }
 
 // starter lets practice make conversations. The engine is set after practice

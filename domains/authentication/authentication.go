@@ -16,9 +16,11 @@ package authentication
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
+	"github.com/fluentpro/fluentpro/domains/events"
 	"github.com/fluentpro/fluentpro/internal/fault"
 )
 
@@ -52,19 +54,32 @@ var (
 	errCredentials     = fault.New(fault.InvalidCredentials, "E-mail or password is wrong.")
 	errUnauthenticated = fault.New(fault.Unauthenticated, "Sign in first.")
 	errExpired         = fault.New(fault.TokenExpired, "The token has expired.")
+	errDisabled        = fault.New(fault.AccountDisabled, "This account was deactivated; ask support to bring it back.")
 	errReused          = fault.New(fault.RefreshReused, "This refresh token was used before; sign in again.")
 )
 
 // Repository keeps the accounts.
 type Repository interface {
 	// Register stores a new learner with the first family and its first token,
-	// or none of them; ErrEmailTaken when the e-mail is in use.
-	Register(ctx context.Context, l *Learner, f *Family, token TokenHash) error
+	// or none of them; ErrEmailTaken when the e-mail is in use. Without a
+	// family (nil) the learner signs in later. also runs in the same
+	// transaction, and its error stores nothing.
+	Register(ctx context.Context, l *Learner, f *Family, token TokenHash, also func(context.Context) error) error
 	// ByID and ByEmail answer ErrNoLearner when there is none.
 	ByID(ctx context.Context, id LearnerID) (*Learner, error)
 	ByEmail(ctx context.Context, email string) (*Learner, error)
-	// SetPasswordHash replaces the hash, when it is still the old one.
-	SetPasswordHash(ctx context.Context, id LearnerID, old, hash string) error
+	// Update reads a learner under a lock, lets fn change it, and stores it.
+	// What fn does with its context, on this store or another, is part of the
+	// same transaction; an error of fn stores nothing and is returned. now is
+	// the store's own clock. ErrNoLearner when there is none, ErrEmailTaken
+	// when the new e-mail is in use.
+	Update(ctx context.Context, id LearnerID, fn func(ctx context.Context, l *Learner, now time.Time) error) error
+	// Learners lists accounts by id, from after the given one; email narrows
+	// to those whose address begins so.
+	Learners(ctx context.Context, email string, after LearnerID, limit int) ([]*Learner, error)
+	// Remove deletes the account with its logins and secrets. Call it in an
+	// Update of the same learner, after EndLogins.
+	Remove(ctx context.Context, id LearnerID) error
 }
 
 // Families keeps the logins.
@@ -76,8 +91,27 @@ type Families interface {
 	// and stores the family and the token that fn returns, if any, in one
 	// transaction. It answers ErrNoToken for a token that is not known.
 	UseToken(ctx context.Context, token TokenHash, fn func(f *Family, generation int64, now time.Time) *TokenHash) error
-	// RevokeFamily ends a family; one that is gone or ended is no error.
-	RevokeFamily(ctx context.Context, id FamilyID, reason string) error
+	// Logins are the learner's families that can still be used, newest first.
+	Logins(ctx context.Context, learner LearnerID) ([]*Family, error)
+	// EndLogin ends one family of a learner; false when there is none that
+	// lives.
+	EndLogin(ctx context.Context, learner LearnerID, id FamilyID, reason string) (bool, error)
+	// EndLogins ends all of a learner's families but one ("" for none) and
+	// tells which. Call it in an Update of that learner, so that none begins
+	// meanwhile.
+	EndLogins(ctx context.Context, learner LearnerID, but FamilyID, reason string) ([]FamilyID, error)
+	// Ended lists the logins ended since a time, and the store's clock.
+	Ended(ctx context.Context, since time.Time) ([]Ended, time.Time, error)
+	// Sweep forgets what has no meaning any more: ends older than a time, and
+	// secrets whose time is over.
+	Sweep(ctx context.Context, endedBefore time.Time) error
+}
+
+// Ended is a login that was ended before its time.
+type Ended struct {
+	Learner LearnerID
+	Family  FamilyID
+	At      time.Time
 }
 
 // Keys keeps the signing keys for all nodes.
@@ -92,6 +126,7 @@ type Keys interface {
 type Store interface {
 	Repository
 	Families
+	Secrets
 	Keys
 }
 
@@ -109,7 +144,25 @@ type Config struct {
 	Now func() time.Time
 	// Log gets what an operator should know [slog.Default].
 	Log *slog.Logger
+	// Closer ends what hangs on logins that were ended [nobody].
+	Closer Closer
+	// Events records what happened, in the transaction in which it did
+	// [events.Discard].
+	Events events.Recorder
 }
+
+// Closer ends the connections of a login: of all the learner's logins where
+// family is "". It is called after the commit and again by every node that
+// learns of the end, so it must bear repetition.
+type Closer interface {
+	LoginEnded(learner LearnerID, family FamilyID)
+}
+
+// CloserFunc is a function as Closer.
+type CloserFunc func(learner LearnerID, family FamilyID)
+
+// LoginEnded calls f.
+func (f CloserFunc) LoginEnded(learner LearnerID, family FamilyID) { f(learner, family) }
 
 // Service is the use cases. It is safe for concurrent use.
 type Service struct {
@@ -119,6 +172,8 @@ type Service struct {
 	guard  *guard
 	now    func() time.Time
 	log    *slog.Logger
+	events events.Recorder
+	ended  *endedLogins
 }
 
 // New makes a Service; the first node to come makes the signing key.
@@ -135,6 +190,12 @@ func New(ctx context.Context, store Store, cfg Config) (*Service, error) {
 	if cfg.Audience == "" {
 		cfg.Audience = "fluentpro-api"
 	}
+	if cfg.Events == nil {
+		cfg.Events = events.Discard
+	}
+	if cfg.Closer == nil {
+		cfg.Closer = CloserFunc(func(LearnerID, FamilyID) {})
+	}
 	h, err := newHasher(cfg.Hash, cfg.HashesAtOnce, cfg.HashQueue)
 	if err != nil {
 		return nil, err
@@ -143,21 +204,32 @@ func New(ctx context.Context, store Store, cfg Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Service{
+	s := &Service{
 		store:  store,
 		hasher: h,
 		tokens: &issuer{ring: ring, iss: cfg.Issuer, aud: cfg.Audience, now: cfg.Now},
 		guard:  newGuard(),
 		now:    cfg.Now,
 		log:    cfg.Log,
-	}, nil
+		events: cfg.Events,
+		ended:  newEndedLogins(cfg.Closer),
+	}
+	if err := s.lookEnded(ctx); err != nil {
+		return nil, fmt.Errorf("ended logins: %w", err)
+	}
+	return s, nil
 }
 
 // Verify checks an access token without SQL and without Redis, except when
-// the token names a signing key that this node has not seen yet. Failures are
-// token_expired and unauthenticated.
+// the token names a signing key that this node has not seen yet. A token of a
+// login that was ended is refused as soon as this node knows; Run learns it.
+// Failures are token_expired and unauthenticated.
 func (s *Service) Verify(ctx context.Context, accessToken string) (Identity, error) {
-	return s.tokens.verify(ctx, accessToken)
+	id, err := s.tokens.verify(ctx, accessToken)
+	if err == nil && s.ended.has(id.SessionFamily) {
+		return Identity{}, errUnauthenticated
+	}
+	return id, err
 }
 
 // RotateSigningKey makes a new key that signs from now on; tokens of the older

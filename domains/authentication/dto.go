@@ -15,6 +15,9 @@ type SignUpInput struct {
 	// TermsNotAsked is for callers whose form has no terms: an account is made,
 	// and no consent is on record.
 	TermsNotAsked bool
+	// RemoteIP and Device as at a login.
+	RemoteIP string
+	Device   string
 }
 
 // LoginInput asks for tokens.
@@ -24,6 +27,9 @@ type LoginInput struct {
 	// RemoteIP is where the request comes from, as the front door believes it;
 	// it only slows guessing down. "" means unknown.
 	RemoteIP string
+	// Device is what the client says it is (a User-Agent); it is shown to the
+	// learner in the list of logins, cut to 120 characters.
+	Device string
 }
 
 // LogoutInput names the login to end, by its refresh token, by its family, or
@@ -31,6 +37,10 @@ type LoginInput struct {
 type LogoutInput struct {
 	RefreshToken string
 	Family       FamilyID
+	// Learner is whose Family it is; another's is not touched.
+	Learner LearnerID
+	// All ends every login of that learner.
+	All bool
 }
 
 // LearnerView is what others may know of a learner. CreatedAt is milliseconds
@@ -42,6 +52,37 @@ type LearnerView struct {
 	CreatedAt int64     `json:"created_at"`
 	// DateOfBirth is YYYY-MM-DD, "" when it was not told; only v1 shows it.
 	DateOfBirth string `json:"-"`
+}
+
+// The states of an account.
+const (
+	StateActive      = "active"
+	StateDeactivated = "deactivated"
+)
+
+// AccountView is what the owner and operators may know of an account. Times
+// are milliseconds since 1970.
+type AccountView struct {
+	LearnerView
+	Role          Role   `json:"role"`
+	State         string `json:"state" enum:"active,deactivated"`
+	EmailVerified bool   `json:"email_verified"`
+	// PendingEmail is the new address that waits for its proof.
+	PendingEmail  string `json:"pending_email,omitempty"`
+	DeactivatedBy string `json:"deactivated_by,omitempty" enum:"learner,operator"`
+	DeactivatedAt int64  `json:"deactivated_at,omitempty"`
+}
+
+// LoginView is one signed-in device. Times are milliseconds since 1970.
+type LoginView struct {
+	ID FamilyID `json:"id"`
+	// Device is what the client called itself, "" if nothing.
+	Device    string `json:"device"`
+	CreatedAt int64  `json:"created_at"`
+	// UsedAt is when its tokens were renewed last.
+	UsedAt int64 `json:"used_at"`
+	// Current marks the login that asks.
+	Current bool `json:"current"`
 }
 
 // Tokens are a fresh pair. The durations are seconds.
@@ -65,6 +106,8 @@ type Identity struct {
 	LearnerID LearnerID
 	// SessionFamily is the login that the token belongs to.
 	SessionFamily FamilyID
+	// Role is what the account was when the token was issued.
+	Role Role
 	// ExpiresAt is when the token ends, and with it what was opened by it.
 	ExpiresAt time.Time
 }

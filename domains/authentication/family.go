@@ -5,7 +5,10 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 )
@@ -15,8 +18,11 @@ type FamilyID string
 
 // The reasons why a family was revoked.
 const (
-	RevokedLogout = "logout"
-	RevokedReuse  = "reuse"
+	RevokedLogout      = "logout"
+	RevokedReuse       = "reuse"
+	RevokedPassword    = "password"
+	RevokedDeactivated = "deactivated"
+	RevokedRole        = "role"
 )
 
 // Family is one login: the chain of refresh tokens that grew from it. Its
@@ -30,8 +36,10 @@ type Family struct {
 
 // FamilyRecord is what a store keeps of a Family.
 type FamilyRecord struct {
-	ID         FamilyID
-	Learner    LearnerID
+	ID      FamilyID
+	Learner LearnerID
+	// Device is what the client called itself when it signed in.
+	Device     string
 	Generation int64
 	CreatedAt  time.Time
 	RotatedAt  time.Time
@@ -42,11 +50,29 @@ type FamilyRecord struct {
 	RevokedFor string
 }
 
-func newFamily(learner LearnerID, now time.Time) *Family {
+func newFamily(learner LearnerID, device string, now time.Time) *Family {
 	return &Family{FamilyRecord{
-		ID: FamilyID(uuid.Must(uuid.NewV7()).String()), Learner: learner, Generation: 1,
+		ID: FamilyID(uuid.Must(uuid.NewV7()).String()), Learner: learner, Device: deviceName(device), Generation: 1,
 		CreatedAt: now, RotatedAt: now, ExpiresAt: now.Add(RefreshTTL), IdleUntil: now.Add(RefreshIdle),
 	}}
+}
+
+// deviceName is what a client calls itself, cut and without what could play
+// tricks in a list.
+func deviceName(s string) string {
+	const most = 120
+	out, n := strings.Builder{}, 0
+	for _, r := range s {
+		if n == most {
+			break
+		}
+		if r == utf8.RuneError || !unicode.IsPrint(r) {
+			continue
+		}
+		out.WriteRune(r)
+		n++
+	}
+	return strings.TrimSpace(out.String())
 }
 
 // RehydrateFamily makes a Family of what a store kept; it checks nothing.
@@ -105,6 +131,7 @@ func newRefreshToken() (token string, hash TokenHash) {
 	return token, hashToken(token)
 }
 
+// hashToken is what a store keeps of a token, of a refresh or of a mail.
 func hashToken(token string) TokenHash {
 	sum := sha256.Sum256([]byte(token))
 	return TokenHash(hex.EncodeToString(sum[:]))

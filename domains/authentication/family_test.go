@@ -140,7 +140,7 @@ func TestLogout(t *testing.T) {
 		t.Fatal(err)
 	}
 	next := mustRefresh(t, s, other.Tokens.RefreshToken)
-	if err := s.Logout(t.Context(), LogoutInput{Family: id.SessionFamily, RefreshToken: "unknown"}); err != nil {
+	if err := s.Logout(t.Context(), LogoutInput{Learner: id.LearnerID, Family: id.SessionFamily, RefreshToken: "unknown"}); err != nil {
 		t.Fatal(err)
 	}
 	_, err = s.Refresh(t.Context(), next)

@@ -1,16 +1,6 @@
 package authentication
 
-import (
-	"net/mail"
-	"strings"
-	"time"
-	"unicode"
-	"unicode/utf8"
-
-	"github.com/google/uuid"
-
-	"github.com/fluentpro/fluentpro/internal/fault"
-)
+import "time"
 
 // LearnerID names a learner: a UUIDv7, never an e-mail.
 type LearnerID string
@@ -26,13 +16,32 @@ type LearnerRecord struct {
 	Email        string
 	FullName     string
 	PasswordHash string
+	Role         Role
+	// PendingEmail is the address that waits for its proof, "" for none.
+	PendingEmail string
+	// EmailVerifiedAt is when Email was proven, zero before.
+	EmailVerifiedAt time.Time
+	// DeactivatedAt is zero for an account in use; DeactivatedBy says who
+	// may end it: ByLearner or ByOperator.
+	DeactivatedAt time.Time
+	DeactivatedBy string
 	// DateOfBirth is YYYY-MM-DD, "" when it was not told.
 	DateOfBirth string
 	// ConsentedAt is when the terms were accepted and the age confirmed; zero
 	// when nobody asked.
 	ConsentedAt time.Time
 	CreatedAt   time.Time
+	// Version counts the writes; the store keeps it.
+	Version int64
 }
+
+// Who deactivated an account.
+const (
+	// ByLearner ends with the learner's next login.
+	ByLearner = "learner"
+	// ByOperator ends only when an operator says so.
+	ByOperator = "operator"
+)
 
 // RehydrateLearner makes a Learner of what a store kept; it checks nothing.
 func RehydrateLearner(rec LearnerRecord) *Learner { return &Learner{rec} }
@@ -51,124 +60,90 @@ func (l *Learner) View() LearnerView {
 	}
 }
 
-// application is a sign-up whose every value was checked.
-type application struct {
-	email, fullName, password, birth string
-	consented                        bool
+// Account is View with what concerns only the owner and operators.
+func (l *Learner) Account() AccountView {
+	v := AccountView{
+		LearnerView: l.View(), Role: l.rec.Role, EmailVerified: !l.rec.EmailVerifiedAt.IsZero(),
+		PendingEmail: l.rec.PendingEmail, State: StateActive,
+	}
+	if !l.rec.DeactivatedAt.IsZero() {
+		v.State = StateDeactivated
+		v.DeactivatedBy, v.DeactivatedAt = l.rec.DeactivatedBy, l.rec.DeactivatedAt.UnixMilli()
+	}
+	return v
 }
 
-// check reads a sign-up and reports every bad field at once.
-func check(in SignUpInput, now time.Time) (application, error) {
-	var bad []fault.Field
-	add := func(name, code, message string) {
-		bad = append(bad, fault.Field{Name: name, Code: code, Message: message})
-	}
-	email, ok := normalEmail(in.Email)
-	if !ok {
-		add("email", "malformed", "This is not an e-mail address.")
-	}
-	name, code := normalName(in.FullName)
+// Active reports whether the account is in use.
+func (l *Learner) Active() bool { return l.rec.DeactivatedAt.IsZero() }
+
+// Rename sets the full name.
+func (l *Learner) Rename(name string) error {
+	n, code := normalName(name)
 	if code != "" {
-		add("full_name", code, "A name has 2 to 100 characters of any script.")
+		return invalid("The name cannot be taken.", nameField(code))
 	}
-	if code := passwordProblem(in.Password); code != "" {
-		add("password", code, "A password has 8 to 128 characters.")
-	}
-	if !in.AcceptTerms && !in.TermsNotAsked {
-		add("accept_terms", "required", "The terms must be accepted.")
-	}
-	if in.DateOfBirth != "" {
-		if code, message := birthProblem(in.DateOfBirth, now); code != "" {
-			add("date_of_birth", code, message)
-		}
-	} else if !in.AgeConfirmed {
-		add("age_confirmed", "required", "The age must be confirmed.")
-	}
-	if len(bad) > 0 {
-		return application{}, &fault.Error{Code: fault.Invalid, Message: "The account cannot be made like this.", Fields: bad}
-	}
-	return application{email: email, fullName: name, password: in.Password, birth: in.DateOfBirth, consented: in.AcceptTerms}, nil
+	l.rec.FullName = n
+	return nil
 }
 
-// learner makes the account of an accepted application.
-func (a application) learner(hash string, now time.Time) *Learner {
-	rec := LearnerRecord{
-		ID: LearnerID(uuid.Must(uuid.NewV7()).String()), Email: a.email, FullName: a.fullName,
-		PasswordHash: hash, DateOfBirth: a.birth, CreatedAt: now,
+// setPassword takes the hash of a new password.
+func (l *Learner) setPassword(hash string) { l.rec.PasswordHash = hash }
+
+// askEmail notes an address that takes the place of the old one once it is
+// proven; the present one takes a pending one back.
+func (l *Learner) askEmail(email string) {
+	l.rec.PendingEmail = email
+	if email == l.rec.Email {
+		l.rec.PendingEmail = ""
 	}
-	if a.consented {
-		rec.ConsentedAt = now
-	}
-	return &Learner{rec}
 }
 
-// normalEmail lower-cases an address and says whether it is one.
-func normalEmail(s string) (string, bool) {
-	s = strings.ToLower(strings.TrimSpace(s))
-	if len(s) > 254 || !utf8.ValidString(s) {
-		return "", false
-	}
-	addr, err := mail.ParseAddress(s)
-	if err != nil || addr.Name != "" || addr.Address != s {
-		return "", false
-	}
-	at := strings.LastIndexByte(s, '@')
-	local, domain := s[:at], s[at+1:]
-	if len(local) > 64 || !strings.Contains(domain, ".") {
-		return "", false
-	}
-	for _, label := range strings.Split(domain, ".") {
-		if label == "" || label[0] == '-' || label[len(label)-1] == '-' {
-			return "", false
+// proveEmail notes that the learner reads the mail of an address. It reports
+// false for one that is neither the account's nor the pending one: the link
+// is older than the last wish.
+func (l *Learner) proveEmail(email string, now time.Time) bool {
+	switch {
+	case email == "":
+		return false
+	case email == l.rec.PendingEmail:
+		l.rec.Email, l.rec.PendingEmail, l.rec.EmailVerifiedAt = email, "", now
+	case email == l.rec.Email:
+		if l.rec.EmailVerifiedAt.IsZero() {
+			l.rec.EmailVerifiedAt = now
 		}
-		for _, r := range label {
-			if r != '-' && !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r) {
-				return "", false
-			}
-		}
+	default:
+		return false
 	}
-	return s, true
+	return true
 }
 
-// normalName trims a name and folds runs of white space; code is "" when it is
-// a name. O'Neill, Jean-Luc and 陳大文 are.
-func normalName(s string) (name, code string) {
-	if !utf8.ValidString(s) {
-		return "", "malformed"
-	}
-	s = strings.Join(strings.Fields(s), " ")
-	letters := false
-	for _, r := range s {
-		// Overrides of the writing direction could make a name read as another.
-		if unicode.IsControl(r) || (r >= 0x202a && r <= 0x202e) || (r >= 0x2066 && r <= 0x2069) {
-			return "", "malformed"
-		}
-		letters = letters || unicode.IsLetter(r)
-	}
-	switch n := utf8.RuneCountInString(s); {
-	case n == 0:
-		return "", "required"
-	case n < 2:
-		return "", "too_short"
-	case n > 100:
-		return "", "too_long"
-	case !letters:
-		return "", "malformed"
-	}
-	return s, ""
-}
-
-// passwordProblem is "" for a password that is taken, unchanged.
-func passwordProblem(s string) string {
-	switch n := utf8.RuneCountInString(s); {
-	case !utf8.ValidString(s):
-		return "malformed"
-	case n == 0:
-		return "required"
-	case n < 8:
-		return "too_short"
-	case n > 128:
-		return "too_long"
+// unproven is the address that a mail should prove, "" when none waits.
+func (l *Learner) unproven() string {
+	switch {
+	case l.rec.PendingEmail != "":
+		return l.rec.PendingEmail
+	case l.rec.EmailVerifiedAt.IsZero():
+		return l.rec.Email
 	}
 	return ""
+}
+
+// Deactivate takes the account out of use and reports whether that changed
+// anything. What an operator deactivated stays the operator's.
+func (l *Learner) Deactivate(by string, now time.Time) bool {
+	if !l.Active() && (l.rec.DeactivatedBy == ByOperator || by == ByLearner) {
+		return false
+	}
+	l.rec.DeactivatedAt, l.rec.DeactivatedBy = now, by
+	return true
+}
+
+// Reactivate takes the account into use again. A learner cannot undo what an
+// operator did.
+func (l *Learner) Reactivate(by string) error {
+	if l.rec.DeactivatedBy == ByOperator && by != ByOperator {
+		return errDisabled
+	}
+	l.rec.DeactivatedAt, l.rec.DeactivatedBy = time.Time{}, ""
+	return nil
 }

@@ -3,6 +3,9 @@ package authentication
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -38,7 +41,11 @@ type memory struct {
 	learners map[LearnerID]LearnerRecord
 	families map[FamilyID]FamilyRecord
 	tokens   map[TokenHash]memoryToken
+	secrets  map[TokenHash]Secret
+	ended    map[FamilyID]Ended
 	keys     []SigningKey
+
+	tx sync.Mutex // one transaction at a time
 }
 
 type memoryToken struct {
@@ -50,6 +57,7 @@ func newMemory(now func() time.Time) *memory {
 	return &memory{
 		now: now, learners: map[LearnerID]LearnerRecord{},
 		families: map[FamilyID]FamilyRecord{}, tokens: map[TokenHash]memoryToken{},
+		secrets: map[TokenHash]Secret{}, ended: map[FamilyID]Ended{},
 	}
 }
 
@@ -61,20 +69,229 @@ func (m *memory) enter() error {
 	return nil
 }
 
-func (m *memory) Register(_ context.Context, l *Learner, f *Family, token TokenHash) error {
+// inTx runs fn and takes everything back when it fails.
+func (m *memory) inTx(fn func() error) error {
+	m.tx.Lock()
+	defer m.tx.Unlock()
+	m.mu.Lock()
+	learners, families, tokens := maps.Clone(m.learners), maps.Clone(m.families), maps.Clone(m.tokens)
+	secrets, ended := maps.Clone(m.secrets), maps.Clone(m.ended)
+	m.mu.Unlock()
+	err := fn()
+	if err != nil {
+		m.mu.Lock()
+		m.learners, m.families, m.tokens, m.secrets, m.ended = learners, families, tokens, secrets, ended
+		m.mu.Unlock()
+	}
+	return err
+}
+
+func (m *memory) emailFree(email string, but LearnerID) error {
+	for _, o := range m.learners {
+		if o.Email == email && o.ID != but {
+			return ErrEmailTaken
+		}
+	}
+	return nil
+}
+
+func (m *memory) Register(ctx context.Context, l *Learner, f *Family, token TokenHash, also func(context.Context) error) error {
+	if err := m.enter(); err != nil {
+		return err
+	}
+	return m.inTx(func() error {
+		m.mu.Lock()
+		err := m.emailFree(l.rec.Email, "")
+		if err == nil {
+			m.learners[l.rec.ID] = l.rec
+			if f != nil {
+				m.families[f.rec.ID] = f.rec
+				m.tokens[token] = memoryToken{f.rec.ID, f.rec.Generation}
+			}
+		}
+		m.mu.Unlock()
+		if err != nil {
+			return err
+		}
+		return also(ctx)
+	})
+}
+
+func (m *memory) Update(ctx context.Context, id LearnerID, fn func(context.Context, *Learner, time.Time) error) error {
+	return m.inTx(func() error {
+		l, err := m.ByID(ctx, id)
+		if err != nil {
+			return err
+		}
+		before := l.rec
+		if err := fn(ctx, l, m.now()); err != nil || l.rec == before {
+			return err
+		}
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		l.rec.Version++
+		m.learners[id] = l.rec
+		return m.emailFree(l.rec.Email, id)
+	})
+}
+
+func (m *memory) Learners(_ context.Context, email string, after LearnerID, limit int) ([]*Learner, error) {
+	if err := m.enter(); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out []*Learner
+	for _, id := range slices.Sorted(maps.Keys(m.learners)) {
+		if r := m.learners[id]; id > after && strings.HasPrefix(r.Email, email) && len(out) < limit {
+			out = append(out, RehydrateLearner(r))
+		}
+	}
+	return out, nil
+}
+
+func (m *memory) Remove(_ context.Context, id LearnerID) error {
 	if err := m.enter(); err != nil {
 		return err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, o := range m.learners {
-		if o.Email == l.rec.Email {
-			return ErrEmailTaken
+	delete(m.learners, id)
+	maps.DeleteFunc(m.families, func(_ FamilyID, r FamilyRecord) bool { return r.Learner == id })
+	maps.DeleteFunc(m.tokens, func(_ TokenHash, t memoryToken) bool { _, ok := m.families[t.family]; return !ok })
+	maps.DeleteFunc(m.secrets, func(_ TokenHash, x Secret) bool { return x.Learner == id })
+	return nil
+}
+
+func (m *memory) AddSecret(_ context.Context, x Secret, keep int) error {
+	if err := m.enter(); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, ok := m.learners[x.Learner]; !ok {
+		return ErrNoLearner
+	}
+	var same []Secret
+	for _, o := range m.secrets {
+		if o.Learner == x.Learner && o.Purpose == x.Purpose {
+			same = append(same, o)
 		}
 	}
-	m.learners[l.rec.ID] = l.rec
+	slices.SortFunc(same, func(a, b Secret) int { return b.CreatedAt.Compare(a.CreatedAt) })
+	for _, o := range same[min(keep-1, len(same)):] {
+		delete(m.secrets, o.Hash)
+	}
+	m.secrets[x.Hash] = x
+	return nil
+}
+
+func (m *memory) FindSecret(_ context.Context, h TokenHash, p Purpose) (Secret, error) {
+	if err := m.enter(); err != nil {
+		return Secret{}, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if x, ok := m.secrets[h]; ok && x.Purpose == p && m.now().Before(x.ExpiresAt) {
+		return x, nil
+	}
+	return Secret{}, ErrNoSecret
+}
+
+func (m *memory) TakeSecret(ctx context.Context, h TokenHash, p Purpose) (Secret, error) {
+	x, err := m.FindSecret(ctx, h, p)
+	if err == nil {
+		m.mu.Lock()
+		delete(m.secrets, h)
+		m.mu.Unlock()
+	}
+	return x, err
+}
+
+func (m *memory) DropSecrets(_ context.Context, id LearnerID, p Purpose) error {
+	if err := m.enter(); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	maps.DeleteFunc(m.secrets, func(_ TokenHash, x Secret) bool { return x.Learner == id && x.Purpose == p })
+	return nil
+}
+
+func (m *memory) Logins(_ context.Context, id LearnerID) ([]*Family, error) {
+	if err := m.enter(); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out []*Family
+	for _, r := range m.families {
+		if r.Learner == id && r.RevokedAt.IsZero() && m.now().Before(r.IdleUntil) {
+			out = append(out, RehydrateFamily(r))
+		}
+	}
+	slices.SortFunc(out, func(a, b *Family) int { return strings.Compare(string(b.rec.ID), string(a.rec.ID)) })
+	return out, nil
+}
+
+func (m *memory) EndLogin(_ context.Context, learner LearnerID, id FamilyID, reason string) (bool, error) {
+	if err := m.enter(); err != nil {
+		return false, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r, ok := m.families[id]
+	if !ok || r.Learner != learner || !r.RevokedAt.IsZero() {
+		return false, nil
+	}
+	m.end(RehydrateFamily(r), reason)
+	return true, nil
+}
+
+// end revokes and lists; m.mu is held.
+func (m *memory) end(f *Family, reason string) {
+	f.Revoke(reason, m.now())
 	m.families[f.rec.ID] = f.rec
-	m.tokens[token] = memoryToken{f.rec.ID, f.rec.Generation}
+	m.ended[f.rec.ID] = Ended{Learner: f.rec.Learner, Family: f.rec.ID, At: m.now()}
+}
+
+func (m *memory) EndLogins(_ context.Context, learner LearnerID, but FamilyID, reason string) (ended []FamilyID, err error) {
+	if err := m.enter(); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for id, r := range m.families {
+		if r.Learner == learner && id != but && r.RevokedAt.IsZero() {
+			m.end(RehydrateFamily(r), reason)
+			ended = append(ended, id)
+		}
+	}
+	return ended, nil
+}
+
+func (m *memory) Ended(_ context.Context, since time.Time) (out []Ended, now time.Time, err error) {
+	if err := m.enter(); err != nil {
+		return nil, now, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, x := range m.ended {
+		if !x.At.Before(since) {
+			out = append(out, x)
+		}
+	}
+	return out, m.now(), nil
+}
+
+func (m *memory) Sweep(_ context.Context, before time.Time) error {
+	if err := m.enter(); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	maps.DeleteFunc(m.ended, func(_ FamilyID, x Ended) bool { return x.At.Before(before) })
+	maps.DeleteFunc(m.secrets, func(_ TokenHash, x Secret) bool { return !m.now().Before(x.ExpiresAt) })
 	return nil
 }
 
@@ -104,19 +321,6 @@ func (m *memory) ByEmail(_ context.Context, email string) (*Learner, error) {
 	return nil, ErrNoLearner
 }
 
-func (m *memory) SetPasswordHash(_ context.Context, id LearnerID, old, hash string) error {
-	if err := m.enter(); err != nil {
-		return err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if r := m.learners[id]; r.PasswordHash == old {
-		r.PasswordHash = hash
-		m.learners[id] = r
-	}
-	return nil
-}
-
 func (m *memory) StartFamily(_ context.Context, f *Family, token TokenHash) error {
 	if err := m.enter(); err != nil {
 		return err
@@ -141,22 +345,11 @@ func (m *memory) UseToken(_ context.Context, token TokenHash, fn func(*Family, i
 	f := RehydrateFamily(m.families[t.family])
 	next := fn(f, t.generation, m.now())
 	m.families[t.family] = f.rec
+	if !f.rec.RevokedAt.IsZero() {
+		m.ended[f.rec.ID] = Ended{Learner: f.rec.Learner, Family: f.rec.ID, At: f.rec.RevokedAt}
+	}
 	if next != nil {
 		m.tokens[*next] = memoryToken{t.family, f.rec.Generation}
-	}
-	return nil
-}
-
-func (m *memory) RevokeFamily(_ context.Context, id FamilyID, reason string) error {
-	if err := m.enter(); err != nil {
-		return err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if r, ok := m.families[id]; ok {
-		f := RehydrateFamily(r)
-		f.Revoke(reason, m.now())
-		m.families[id] = f.rec
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/fluentpro/fluentpro/domains/events"
 	"github.com/fluentpro/fluentpro/internal/fault"
 )
 
@@ -22,9 +23,13 @@ func (s *Service) SignUp(ctx context.Context, in SignUpInput) (SignedIn, error) 
 	}
 	now := s.now()
 	l := a.learner(hash, now)
-	f := newFamily(l.ID(), now)
+	f := newFamily(l.ID(), in.Device, now)
 	token, th := newRefreshToken()
-	if err := s.store.Register(ctx, l, f, th); err != nil {
+	err = s.store.Register(ctx, l, f, th, func(ctx context.Context) error {
+		id := string(l.ID())
+		return s.events.Record(ctx, events.New(id, events.LearnerRegistered{LearnerID: id}))
+	})
+	if err != nil {
 		return SignedIn{}, fmt.Errorf("sign up: %w", err)
 	}
 	s.log.InfoContext(ctx, "learner signed up", "learner_id", l.ID())
@@ -45,6 +50,22 @@ func (s *Service) Login(ctx context.Context, in LoginInput) (SignedIn, error) {
 			RetryAfterMS: max(1, w.Milliseconds()),
 		}
 	}
+	for range passwordTries {
+		out, err := s.tryLogin(ctx, email, in)
+		if !errors.Is(err, errPasswordMoved) {
+			return out, err
+		}
+	}
+	return SignedIn{}, errCredentials
+}
+
+// passwordTries bounds how often a login begins again because the hash was
+// replaced while it was compared, by another login or a new password.
+const passwordTries = 3
+
+var errPasswordMoved = errors.New("the password hash was replaced meanwhile")
+
+func (s *Service) tryLogin(ctx context.Context, email string, in LoginInput) (SignedIn, error) {
 	l, err := s.store.ByEmail(ctx, email)
 	if err != nil && !errors.Is(err, ErrNoLearner) {
 		return SignedIn{}, fmt.Errorf("login: %w", err)
@@ -63,27 +84,52 @@ func (s *Service) Login(ctx context.Context, in LoginInput) (SignedIn, error) {
 		return SignedIn{}, errCredentials
 	}
 	s.guard.succeeded(email, in.RemoteIP, now)
+	renewed := ""
 	if stale {
-		s.rehash(ctx, l, in.Password)
+		// A failure only waits for the next login.
+		if renewed, err = s.hasher.hash(ctx, in.Password); err != nil {
+			s.log.WarnContext(ctx, "password not rehashed", "learner_id", l.ID(), "err", err)
+		}
 	}
-	f := newFamily(l.ID(), now)
+	return s.startLogin(ctx, l, renewed, in.Device)
+}
+
+// startLogin begins a family for a learner whose password was right. Between
+// the check and now it may have been changed, or the account deactivated: the
+// row's lock and a second look make sure of it.
+func (s *Service) startLogin(ctx context.Context, checked *Learner, renewed, device string) (SignedIn, error) {
+	var (
+		l   *Learner
+		now = s.now()
+		f   = newFamily(checked.ID(), device, now)
+	)
 	token, th := newRefreshToken()
-	if err := s.store.StartFamily(ctx, f, th); err != nil {
+	err := s.store.Update(ctx, checked.ID(), func(ctx context.Context, cur *Learner, _ time.Time) error {
+		if cur.rec.PasswordHash != checked.rec.PasswordHash {
+			return errPasswordMoved
+		}
+		l = cur
+		if renewed != "" {
+			l.setPassword(renewed)
+		}
+		if !l.Active() {
+			if err := l.Reactivate(ByLearner); err != nil {
+				return err
+			}
+			id := string(l.ID())
+			if err := s.events.Record(ctx, events.New(id, events.LearnerReactivated{LearnerID: id})); err != nil {
+				return err
+			}
+		}
+		return s.store.StartFamily(ctx, f, th)
+	})
+	if errors.Is(err, ErrNoLearner) {
+		return SignedIn{}, errCredentials
+	}
+	if err != nil {
 		return SignedIn{}, fmt.Errorf("login: %w", err)
 	}
 	return s.signedIn(l, f, token, now)
-}
-
-// rehash brings a password to today's cost; a failure only waits for the next
-// login.
-func (s *Service) rehash(ctx context.Context, l *Learner, password string) {
-	hash, err := s.hasher.hash(ctx, password)
-	if err == nil {
-		err = s.store.SetPasswordHash(ctx, l.ID(), l.Record().PasswordHash, hash)
-	}
-	if err != nil {
-		s.log.WarnContext(ctx, "password not rehashed", "learner_id", l.ID(), "err", err)
-	}
 }
 
 // Refresh spends a refresh token for a new pair. Failures are unauthenticated,
@@ -112,6 +158,7 @@ func (s *Service) Refresh(ctx context.Context, token string) (SignedIn, error) {
 		return SignedIn{}, fmt.Errorf("refresh: %w", err)
 	case errors.Is(outcome, errReused):
 		s.log.WarnContext(ctx, "refresh token reused", "learner_id", family.rec.Learner, "family", family.rec.ID)
+		s.loginsEnded(family.rec.Learner, family.rec.ID)
 		return SignedIn{}, outcome
 	case outcome != nil:
 		return SignedIn{}, outcome
@@ -124,27 +171,6 @@ func (s *Service) Refresh(ctx context.Context, token string) (SignedIn, error) {
 		return SignedIn{}, fmt.Errorf("refresh: %w", err)
 	}
 	return s.signedIn(l, family, next, at)
-}
-
-// Logout ends a login. A token that is unknown or spent is no error: the wish
-// is fulfilled.
-func (s *Service) Logout(ctx context.Context, in LogoutInput) error {
-	if in.Family != "" {
-		if err := s.store.RevokeFamily(ctx, in.Family, RevokedLogout); err != nil {
-			return fmt.Errorf("logout: %w", err)
-		}
-	}
-	if in.RefreshToken == "" || len(in.RefreshToken) > maxRefreshToken {
-		return nil
-	}
-	err := s.store.UseToken(ctx, hashToken(in.RefreshToken), func(f *Family, _ int64, now time.Time) *TokenHash {
-		f.Revoke(RevokedLogout, now)
-		return nil
-	})
-	if err != nil && !errors.Is(err, ErrNoToken) {
-		return fmt.Errorf("logout: %w", err)
-	}
-	return nil
 }
 
 // Me is the learner behind an identity; unauthenticated when the account is
@@ -161,7 +187,7 @@ func (s *Service) Me(ctx context.Context, id LearnerID) (LearnerView, error) {
 }
 
 func (s *Service) signedIn(l *Learner, f *Family, refresh string, now time.Time) (SignedIn, error) {
-	access, err := s.tokens.issue(l.ID(), f.rec.ID)
+	access, err := s.tokens.issue(l.ID(), f.rec.ID, l.rec.Role)
 	if err != nil {
 		return SignedIn{}, err
 	}

@@ -30,10 +30,12 @@ type accessClaims struct {
 	jwt.RegisteredClaims
 	// Family is the login the token belongs to.
 	Family string `json:"sid"`
+	// Role is what the account is; a change of it ends the account's logins.
+	Role Role `json:"role,omitempty"`
 }
 
 // issue signs an access token.
-func (i *issuer) issue(learner LearnerID, family FamilyID) (string, error) {
+func (i *issuer) issue(learner LearnerID, family FamilyID, role Role) (string, error) {
 	now := i.now()
 	key := i.ring.signer()
 	t := jwt.NewWithClaims(jwt.SigningMethodEdDSA, accessClaims{
@@ -42,7 +44,7 @@ func (i *issuer) issue(learner LearnerID, family FamilyID) (string, error) {
 			IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(AccessTTL)),
 			ID: uuid.NewString(),
 		},
-		Family: string(family),
+		Family: string(family), Role: role,
 	})
 	t.Header["typ"] = accessType
 	t.Header["kid"] = key.KID
@@ -92,8 +94,11 @@ func (i *issuer) verify(ctx context.Context, token string) (Identity, error) {
 	case !i.now().Before(claims.ExpiresAt.Time):
 		return Identity{}, errExpired
 	}
+	if ranks[claims.Role] == 0 {
+		claims.Role = RoleLearner // a token from before there were roles
+	}
 	return Identity{
-		LearnerID: LearnerID(claims.Subject), SessionFamily: FamilyID(claims.Family),
+		LearnerID: LearnerID(claims.Subject), SessionFamily: FamilyID(claims.Family), Role: claims.Role,
 		ExpiresAt: claims.ExpiresAt.Time,
 	}, nil
 }

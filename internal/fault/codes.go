@@ -14,6 +14,8 @@ const (
 	InvalidCredentials  Code = "invalid_credentials"
 	TokenExpired        Code = "token_expired"
 	RefreshReused       Code = "refresh_reused"
+	AccountDisabled     Code = "account_disabled"
+	LinkInvalid         Code = "link_invalid"
 	Forbidden           Code = "forbidden"
 	ForeignOrigin       Code = "foreign_origin"
 	NotFound            Code = "not_found"
@@ -76,6 +78,8 @@ var Codes = []Spec{
 	{InvalidCredentials, 401, 0, "fix", "E-mail or password is wrong"},
 	{TokenExpired, 401, 4401, "token", "The token has expired"},
 	{RefreshReused, 401, 4401, "token", "This refresh token was used before; sign in again"},
+	{AccountDisabled, 403, 0, "never", "This account is deactivated"},
+	{LinkInvalid, 410, 0, "fix", "This link does not work any more; ask for a new one"},
 	{Forbidden, 403, 4503, "never", "Not allowed"},
 	{ForeignOrigin, 403, 0, "never", "Requests from this origin are refused"},
 	{NotFound, 404, 0, "never", "Not found"},

@@ -26,10 +26,10 @@ func (s *Store) StartFamily(ctx context.Context, f *authentication.Family, token
 func (s *Store) insertFamily(ctx context.Context, f *authentication.Family, token authentication.TokenHash) error {
 	r := f.Record()
 	if _, err := s.db.Conn(ctx).ExecContext(ctx,
-		`INSERT INTO refresh_families (id, learner_id, generation, created_at, rotated_at, expires_at, idle_until, revoked_at, revoked_for)
-		 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		string(r.ID), string(r.Learner), r.Generation, sqldb.Micros(r.CreatedAt), sqldb.Micros(r.RotatedAt),
-		sqldb.Micros(r.ExpiresAt), sqldb.Micros(r.IdleUntil), revoked(r.RevokedAt), r.RevokedFor); err != nil {
+		`INSERT INTO refresh_families (id, learner_id, device, generation, created_at, rotated_at, expires_at, idle_until, revoked_at, revoked_for)
+		 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		string(r.ID), string(r.Learner), r.Device, r.Generation, sqldb.Micros(r.CreatedAt), sqldb.Micros(r.RotatedAt),
+		sqldb.Micros(r.ExpiresAt), sqldb.Micros(r.IdleUntil), nullable(r.RevokedAt), r.RevokedFor); err != nil {
 		return err
 	}
 	return s.insertToken(ctx, r, token)
@@ -72,52 +72,119 @@ func (s *Store) UseToken(ctx context.Context, token authentication.TokenHash, fn
 	}))
 }
 
+const familyColumns = "id, learner_id, device, generation, created_at, rotated_at, expires_at, idle_until, COALESCE(revoked_at, 0), revoked_for"
+
+func scanFamily(row interface{ Scan(...any) error }) (*authentication.Family, error) {
+	var (
+		r                                      authentication.FamilyRecord
+		created, rotated, expires, idle, ended int64
+	)
+	if err := row.Scan(&r.ID, &r.Learner, &r.Device, &r.Generation, &created, &rotated, &expires, &idle, &ended, &r.RevokedFor); err != nil {
+		return nil, err
+	}
+	r.CreatedAt, r.RotatedAt, r.ExpiresAt, r.IdleUntil = micros(created), micros(rotated), micros(expires), micros(idle)
+	if ended != 0 {
+		r.RevokedAt = micros(ended)
+	}
+	return authentication.RehydrateFamily(r), nil
+}
+
 // lockFamily reads a family and then the database's clock: after the lock, so that
 // it is never older than what another node just wrote.
 func (s *Store) lockFamily(ctx context.Context, id string) (*authentication.Family, time.Time, error) {
-	var (
-		r                                           authentication.FamilyRecord
-		created, rotated, expires, idle, now, ended int64
-	)
-	err := s.db.Conn(ctx).QueryRowContext(ctx,
-		`SELECT id, learner_id, generation, created_at, rotated_at, expires_at, idle_until, COALESCE(revoked_at, 0), revoked_for
-		 FROM refresh_families WHERE id = ?`+s.db.ForUpdate(), id).
-		Scan(&r.ID, &r.Learner, &r.Generation, &created, &rotated, &expires, &idle, &ended, &r.RevokedFor)
+	f, err := scanFamily(s.db.Conn(ctx).QueryRowContext(ctx,
+		"SELECT "+familyColumns+" FROM refresh_families WHERE id = ?"+s.db.ForUpdate(), id))
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, time.Time{}, authentication.ErrNoToken
 	}
 	if err != nil {
 		return nil, time.Time{}, err
 	}
+	var now int64
 	if err := s.db.Conn(ctx).QueryRowContext(ctx, "SELECT "+s.db.Now()).Scan(&now); err != nil {
 		return nil, time.Time{}, err
 	}
-	r.CreatedAt, r.RotatedAt, r.ExpiresAt, r.IdleUntil = micros(created), micros(rotated), micros(expires), micros(idle)
-	if ended != 0 {
-		r.RevokedAt = micros(ended)
-	}
-	return authentication.RehydrateFamily(r), micros(now), nil
+	return f, micros(now), nil
 }
 
 func (s *Store) saveFamily(ctx context.Context, f *authentication.Family) error {
 	r := f.Record()
-	_, err := s.db.Conn(ctx).ExecContext(ctx,
+	if _, err := s.db.Conn(ctx).ExecContext(ctx,
 		"UPDATE refresh_families SET generation = ?, rotated_at = ?, idle_until = ?, revoked_at = ?, revoked_for = ? WHERE id = ?",
-		r.Generation, sqldb.Micros(r.RotatedAt), sqldb.Micros(r.IdleUntil), revoked(r.RevokedAt), r.RevokedFor, string(r.ID))
+		r.Generation, sqldb.Micros(r.RotatedAt), sqldb.Micros(r.IdleUntil), nullable(r.RevokedAt), r.RevokedFor, string(r.ID)); err != nil {
+		return err
+	}
+	if r.RevokedAt.IsZero() {
+		return nil
+	}
+	_, err := s.db.Conn(ctx).ExecContext(ctx,
+		"INSERT INTO ended_logins (family, learner_id, ended_at) VALUES (?, ?, ?) ON CONFLICT (family) DO NOTHING",
+		string(r.ID), string(r.Learner), sqldb.Micros(r.RevokedAt))
 	return err
 }
 
-// RevokeFamily ends a login; the first reason stays.
-func (s *Store) RevokeFamily(ctx context.Context, id authentication.FamilyID, reason string) error {
-	_, err := s.db.Conn(ctx).ExecContext(ctx,
-		"UPDATE refresh_families SET revoked_at = "+s.db.Now()+", revoked_for = ? WHERE id = ? AND revoked_at IS NULL",
-		reason, string(id))
-	return failed("revoke family", err)
+// Logins are the families that can still be used, newest first.
+func (s *Store) Logins(ctx context.Context, learner authentication.LearnerID) (list []*authentication.Family, err error) {
+	err = s.each(ctx, "list logins", func(rows *sql.Rows) error {
+		f, err := scanFamily(rows)
+		list = append(list, f)
+		return err
+	}, "SELECT "+familyColumns+" FROM refresh_families WHERE learner_id = ? AND revoked_at IS NULL AND expires_at > "+s.db.Now()+
+		" AND idle_until > "+s.db.Now()+" ORDER BY created_at DESC, id DESC", string(learner))
+	return list, err
 }
 
-func revoked(t time.Time) any {
-	if t.IsZero() {
-		return nil
+// EndLogin ends one login; the first reason stays.
+func (s *Store) EndLogin(ctx context.Context, learner authentication.LearnerID, id authentication.FamilyID, reason string) (bool, error) {
+	ended, err := s.end(ctx, reason, "learner_id = ? AND id = ?", string(learner), string(id))
+	return len(ended) > 0, err
+}
+
+// EndLogins ends all of a learner's logins but one.
+func (s *Store) EndLogins(ctx context.Context, learner authentication.LearnerID, but authentication.FamilyID, reason string) ([]authentication.FamilyID, error) {
+	return s.end(ctx, reason, "learner_id = ? AND id <> ?", string(learner), string(but))
+}
+
+// end ends logins and lists each for the nodes, in one transaction.
+func (s *Store) end(ctx context.Context, reason, where string, args ...any) (ended []authentication.FamilyID, err error) {
+	err = s.db.InTx(ctx, func(ctx context.Context) error {
+		err := s.each(ctx, "end logins", func(rows *sql.Rows) error {
+			var id authentication.FamilyID
+			err := rows.Scan(&id)
+			ended = append(ended, id)
+			return err
+		}, "UPDATE refresh_families SET revoked_at = "+s.db.Now()+", revoked_for = ? WHERE "+where+" AND revoked_at IS NULL RETURNING id",
+			append([]any{reason}, args...)...)
+		if err != nil || len(ended) == 0 {
+			return err
+		}
+		_, err = s.db.Conn(ctx).ExecContext(ctx,
+			"INSERT INTO ended_logins (family, learner_id, ended_at) SELECT id, learner_id, revoked_at FROM refresh_families WHERE "+where+
+				" AND revoked_for = ? AND revoked_at IS NOT NULL ON CONFLICT (family) DO NOTHING", append(args, reason)...)
+		return err
+	})
+	return ended, failed("end logins", err)
+}
+
+// Ended lists ended logins since a time.
+func (s *Store) Ended(ctx context.Context, since time.Time) (list []authentication.Ended, now time.Time, err error) {
+	var clock int64
+	if err := s.db.Conn(ctx).QueryRowContext(ctx, "SELECT "+s.db.Now()).Scan(&clock); err != nil {
+		return nil, now, failed("read clock", err)
 	}
-	return sqldb.Micros(t)
+	from := int64(0)
+	if !since.IsZero() {
+		from = sqldb.Micros(since)
+	}
+	err = s.each(ctx, "list ended logins", func(rows *sql.Rows) error {
+		var (
+			x  authentication.Ended
+			at int64
+		)
+		err := rows.Scan(&x.Family, &x.Learner, &at)
+		x.At = micros(at)
+		list = append(list, x)
+		return err
+	}, "SELECT family, learner_id, ended_at FROM ended_logins WHERE ended_at >= ?", from)
+	return list, micros(clock), err
 }

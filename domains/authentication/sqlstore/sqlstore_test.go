@@ -1,6 +1,7 @@
 package sqlstore_test
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -36,6 +37,10 @@ func signUp() authentication.SignUpInput {
 	}
 }
 
+var errTest = errors.New("on purpose")
+
+func nothing(context.Context) error { return nil }
+
 func count(t *testing.T, db *sqldb.DB, query string) (n int) {
 	t.Helper()
 	if err := db.Conn(t.Context()).QueryRowContext(t.Context(), query).Scan(&n); err != nil {
@@ -68,7 +73,7 @@ func TestJourney(t *testing.T) {
 		if n := db.Queries() - asked; n != 0 {
 			t.Fatalf("verify made %d SQL queries", n)
 		}
-		if err := s.Logout(t.Context(), authentication.LogoutInput{Family: id.SessionFamily}); err != nil {
+		if err := s.Logout(t.Context(), authentication.LogoutInput{Learner: id.LearnerID, Family: id.SessionFamily}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := s.Refresh(t.Context(), next.Tokens.RefreshToken); fault.CodeOf(err) != fault.Unauthenticated {
@@ -244,12 +249,14 @@ func TestRecordsSurviveStorage(t *testing.T) {
 		store := sqlstore.New(db)
 		now := time.UnixMicro(time.Now().UnixMicro())
 		l := authentication.RehydrateLearner(authentication.LearnerRecord{
-			ID: "l1", Email: "a@b.co", FullName: "A B", PasswordHash: "h", DateOfBirth: "1990-02-03", ConsentedAt: now, CreatedAt: now.Add(time.Second),
+			ID: "l1", Email: "a@b.co", FullName: "A B", PasswordHash: "h", DateOfBirth: "1990-02-03", Role: "operator", PendingEmail: "c@d.co",
+			EmailVerifiedAt: now.Add(2 * time.Second), DeactivatedAt: now.Add(3 * time.Second), DeactivatedBy: "learner",
+			ConsentedAt: now, CreatedAt: now.Add(time.Second), Version: 4,
 		})
 		f := authentication.RehydrateFamily(authentication.FamilyRecord{
 			ID: "f1", Learner: "l1", Generation: 7, CreatedAt: now, RotatedAt: now.Add(1), ExpiresAt: now.Add(time.Hour), IdleUntil: now.Add(time.Minute),
 		})
-		if err := store.Register(t.Context(), l, f, "t1"); err != nil {
+		if err := store.Register(t.Context(), l, f, "t1", nothing); err != nil {
 			t.Fatal(err)
 		}
 		got, err := store.ByID(t.Context(), "l1")
@@ -259,17 +266,17 @@ func TestRecordsSurviveStorage(t *testing.T) {
 		if _, err := store.ByEmail(t.Context(), "x@b.co"); !errors.Is(err, authentication.ErrNoLearner) {
 			t.Fatalf("got %v, want no learner", err)
 		}
-		if err := store.SetPasswordHash(t.Context(), "l1", "other", "new"); err != nil {
-			t.Fatal(err)
+		err = store.Update(t.Context(), "l1", func(_ context.Context, l *authentication.Learner, _ time.Time) error {
+			if err := l.Rename("B C"); err != nil {
+				return err
+			}
+			return errTest
+		})
+		if !errors.Is(err, errTest) {
+			t.Fatalf("got %v, want the function's own error", err)
 		}
-		if got, err = store.ByID(t.Context(), "l1"); err != nil || got.Record().PasswordHash != "h" {
-			t.Fatalf("a stale replacement was taken: %+v, %v", got, err)
-		}
-		if err := store.SetPasswordHash(t.Context(), "l1", "h", "new"); err != nil {
-			t.Fatal(err)
-		}
-		if got, err = store.ByEmail(t.Context(), "a@b.co"); err != nil || got.Record().PasswordHash != "new" {
-			t.Fatalf("got %+v, %v", got, err)
+		if got, err = store.ByID(t.Context(), "l1"); err != nil || got.Record() != l.Record() {
+			t.Fatalf("a failed change was stored: %+v, %v", got, err)
 		}
 		err = store.UseToken(t.Context(), "t1", func(f *authentication.Family, generation int64, clock time.Time) *authentication.TokenHash {
 			r := f.Record()
