@@ -3,7 +3,6 @@ package sessions
 import (
 	"context"
 	"encoding/json"
-	"math/rand/v2"
 	"net/http"
 	"strings"
 	"sync"
@@ -81,7 +80,8 @@ func native(r *http.Request) bool {
 }
 
 // ServeSSE streams a conversation until it ends, the client goes, the token
-// lapses, the stream's life is over or the Manager drains.
+// lapses, the stream's life is over or the Manager drains. On HTTP/1.1 it
+// returns at once and the stream lives in goroutines of the Manager.
 func (m *Manager) ServeSSE(w http.ResponseWriter, r *http.Request, conversationID string) {
 	cursor := r.Header.Get("Last-Event-ID")
 	if cursor == "" {
@@ -95,40 +95,34 @@ func (m *Manager) ServeSSE(w http.ResponseWriter, r *http.Request, conversationI
 		m.refuseStream(w, r, err)
 		return
 	}
-	defer m.leave(ident.learner())
-	feed, err := m.attachHTTP(r.Context(), ident, conversationID, cursor, TransportSSE)
-	if err != nil {
+	feed, first, err := m.begin(r, ident, conversationID, cursor)
+	switch {
+	case err != nil:
 		m.refuseStream(w, r, err)
+	case first != nil && first.Ended && countEvents(first.Items) == 0:
+		feed.Close()
+		w.Header().Set("Cache-Control", "no-store")
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		m.openStream(w, r, ident, conversation.ID(conversationID), feed, first) // it leaves by itself
 		return
 	}
-	defer feed.Close()
-	var first *streaming.Batch
-	if feed.Opening().Mode == "replay" {
-		// Whether there is anything left decides the status.
-		b, err := feed.Pull(r.Context(), m.lim.BatchEvents, m.lim.BatchBytes)
-		if err != nil {
-			m.refuseStream(w, r, attachError(err))
-			return
-		}
-		if b.Ended && countEvents(b.Items) == 0 {
-			w.Header().Set("Cache-Control", "no-store")
-			w.WriteHeader(http.StatusNoContent)
-			return
-		}
-		first = &b
-	}
-	s := newStream(ident)
-	s.att = m.rep.attach(m.httpViewer(ident, conversation.ID(conversationID), TransportSSE, feed.Opening().Cursor))
-	defer s.att.detach()
-	if m.join(s) {
-		s.end(fault.Draining)
-	}
-	defer m.part(s)
-	m.cfg.Metrics.Opened(TransportSSE)
-	defer m.cfg.Metrics.Closed(TransportSSE, 0)
+	m.leave(ident.learner())
+}
 
-	st := &eventStream{m: m, s: s, feed: feed, out: sse.Start(w, m.tim.Write)}
-	st.run(r.Context(), first)
+// begin attaches a stream and, where its cursor is served by replay, takes the
+// first batch: whether there is anything left decides the status.
+func (m *Manager) begin(r *http.Request, ident Identity, conversationID, cursor string) (streaming.Feed, *streaming.Batch, error) {
+	feed, err := m.attachHTTP(r.Context(), ident, conversationID, cursor, TransportSSE)
+	if err != nil || feed.Opening().Mode != "replay" {
+		return feed, nil, err
+	}
+	b, err := feed.Pull(r.Context(), m.lim.BatchEvents, m.lim.BatchBytes)
+	if err != nil {
+		feed.Close()
+		return nil, nil, attachError(err)
+	}
+	return feed, &b, nil
 }
 
 func (m *Manager) httpViewer(id Identity, c conversation.ID, transport, cursor string) Viewer {
@@ -176,87 +170,6 @@ func (m *Manager) refuseStream(w http.ResponseWriter, r *http.Request, err error
 	}
 }
 
-// eventStream is one stream in its handler.
-type eventStream struct {
-	m    *Manager
-	s    *stream
-	feed streaming.Feed
-	out  *sse.Writer
-}
-
-func (e *eventStream) run(ctx context.Context, first *streaming.Batch) {
-	tim := e.m.tim
-	e.out.Retry(tim.Retry)
-	e.out.Comment("fluentpro")
-	if o := e.feed.Opening(); o.Mode == "replay" {
-		e.out.ID(o.Cursor)
-	}
-	ended := false
-	if first != nil {
-		ended = e.add(*first)
-	}
-	if !e.flush() || ended {
-		return
-	}
-	wake := make(chan struct{}, 1)
-	e.feed.Notify(func() {
-		select {
-		case wake <- struct{}{}:
-		default:
-		}
-	})
-	if first != nil && first.More {
-		select {
-		case wake <- struct{}{}:
-		default:
-		}
-	}
-	hb := time.NewTicker(tim.Heartbeat)
-	defer hb.Stop()
-	life := time.NewTimer(time.Duration(float64(tim.StreamLife) * (0.8 + 0.4*rand.Float64())))
-	defer life.Stop()
-	expiry := expiryTimer(e.s.ident)
-	defer expiry.Stop()
-	var leave <-chan time.Time
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case code := <-e.s.stop:
-			e.farewell(code)
-			return
-		case after := <-e.s.drainIn:
-			t := time.NewTimer(after)
-			defer t.Stop()
-			leave = t.C
-		case <-leave:
-			e.farewell(fault.Draining)
-			return
-		case <-life.C:
-			return
-		case <-expiry.C:
-			e.farewell(fault.TokenExpired)
-			return
-		case now := <-hb.C:
-			e.out.Heartbeat(now)
-			if !e.flush() {
-				return
-			}
-		case <-wake:
-			again, ok := e.pull(ctx)
-			if !ok {
-				return
-			}
-			if again {
-				select {
-				case wake <- struct{}{}:
-				default:
-				}
-			}
-		}
-	}
-}
-
 // expiryTimer fires when the token ends; without an end it never does.
 func expiryTimer(id Identity) *time.Timer {
 	if id.ExpiresAt.IsZero() {
@@ -265,79 +178,6 @@ func expiryTimer(id Identity) *time.Timer {
 		return t
 	}
 	return time.NewTimer(time.Until(id.ExpiresAt))
-}
-
-// pull delivers one batch; ok is false when the stream is over.
-func (e *eventStream) pull(ctx context.Context) (again, ok bool) {
-	b, err := e.feed.Pull(ctx, e.m.lim.BatchEvents, e.m.lim.BatchBytes)
-	if err != nil {
-		if ctx.Err() == nil {
-			e.m.log.Warn("feed failed", "conversation_id", string(e.s.att.view().Conversation), "err", err)
-			w, _ := wireOf(attachError(err))
-			e.out.Event("", errorMessage(w))
-			e.flush()
-		}
-		return false, false
-	}
-	ended := e.add(b)
-	if !e.flush() || ended {
-		return false, false
-	}
-	return b.More, true
-}
-
-// add queues a batch and reports that the conversation has ended.
-func (e *eventStream) add(b streaming.Batch) (ended bool) {
-	for _, it := range b.Items {
-		switch it.Kind {
-		case streaming.ItemEvent:
-			e.out.Event(it.Cursor, it.JSON)
-		case streaming.ItemSnapshot:
-			head := appendField([]byte(`{"v":1,"type":"snapshot"`), "cur", it.Cursor)
-			e.out.Event(it.Cursor, append(head, `,"state":`...), it.JSON, []byte("}"))
-		case streaming.ItemReset:
-			head := appendField([]byte(`{"v":1,"type":"reset"`), "reason", it.Reason)
-			e.out.Event("", append(appendField(head, "cur", it.Cursor), '}'))
-		case streaming.ItemCaughtUp:
-			e.out.Event("", append(appendField([]byte(`{"v":1,"type":"caught_up"`), "cur", it.Cursor), '}'))
-		case streaming.ItemError:
-			e.out.Event("", errorMessage(itemError(it)))
-		}
-	}
-	if len(b.Items) > 0 {
-		e.s.att.delivered(e.feed.Cursor(), e.feed.Lag())
-		e.m.cfg.Metrics.Delivered(TransportSSE, countEvents(b.Items), 0)
-	}
-	return b.Ended && !b.More
-}
-
-// flush sends what is queued; a viewer that does not take it is gone.
-func (e *eventStream) flush() bool {
-	n, err := e.out.Flush()
-	if err != nil {
-		e.m.log.Debug("event stream ended", "err", err)
-		return false
-	}
-	if n > 0 {
-		e.m.cfg.Metrics.Delivered(TransportSSE, 0, n)
-	}
-	return true
-}
-
-// farewell says why the stream ends and when to come again.
-func (e *eventStream) farewell(code fault.Code) {
-	retry := e.m.tim.Retry
-	if code == fault.Draining {
-		// The balancer knows of us by now; a little spread is enough.
-		retry = jitter(retry) + 100*time.Millisecond
-		e.out.Retry(retry)
-		e.out.Event("", []byte(`{"v":1,"type":"goaway","reason":"draining","after_ms":`+itoa(retry.Milliseconds())+`}`))
-	} else {
-		w, _ := wireOf(fault.New(code, ""))
-		w.RetryMS = retry.Milliseconds()
-		e.out.Event("", errorMessage(w))
-	}
-	e.flush()
 }
 
 // errorMessage is the control message error.
