@@ -13,7 +13,8 @@ var (
 	// ErrEarlier says that an earlier event of the aggregate is still open for
 	// this group, so this one must wait.
 	ErrEarlier = errors.New("an earlier event is open")
-	// ErrNotYet says that the group failed a moment ago and tries later.
+	// ErrNotYet says that the group failed a moment ago, at this event or an
+	// earlier one of its aggregate, and tries later.
 	ErrNotYet = errors.New("not yet")
 )
 

@@ -166,14 +166,19 @@ func (s *Store) Deliver(ctx context.Context, group string, types []string, e eve
 		} else if n == 0 {
 			return events.ErrSettled
 		}
-		var earlier bool
-		if err := conn.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM event_outbox o JOIN events e ON e.id = o.event "+
-			"WHERE e.kind = ? AND e.aggregate = ? AND e.seq < ? AND e.type IN ("+marks(len(types))+") AND NOT EXISTS "+
-			"(SELECT 1 FROM event_handled h WHERE h.grp = ? AND h.event = e.id AND h.outcome IN "+settledOnes+"))",
-			append(append([]any{e.Aggregate.Kind, e.Aggregate.ID, e.Sequence}, anys(types)...), group)...).Scan(&earlier); err != nil {
+		var earlier events.Outcome
+		err = conn.QueryRowContext(ctx, "SELECT COALESCE(h.outcome, '') FROM event_outbox o JOIN events e ON e.id = o.event "+
+			"LEFT JOIN event_handled h ON h.grp = ? AND h.event = e.id "+
+			"WHERE e.kind = ? AND e.aggregate = ? AND e.seq < ? AND e.type IN ("+marks(len(types))+") AND (h.outcome IS NULL OR h.outcome NOT IN "+settledOnes+") "+
+			"ORDER BY e.seq LIMIT 1",
+			append([]any{group, e.Aggregate.Kind, e.Aggregate.ID, e.Sequence}, anys(types)...)...).Scan(&earlier)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+		case err != nil:
 			return failed("deliver event", err)
-		}
-		if earlier {
+		case earlier == events.Failing:
+			return events.ErrNotYet
+		default:
 			return events.ErrEarlier
 		}
 		return fn(ctx)
