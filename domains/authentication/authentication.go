@@ -55,6 +55,7 @@ var (
 	errUnauthenticated = fault.New(fault.Unauthenticated, "Sign in first.")
 	errExpired         = fault.New(fault.TokenExpired, "The token has expired.")
 	errDisabled        = fault.New(fault.AccountDisabled, "This account was deactivated; ask support to bring it back.")
+	errLink            = fault.New(fault.LinkInvalid, "This link was used, replaced or is too old; ask for a new one.")
 	errReused          = fault.New(fault.RefreshReused, "This refresh token was used before; sign in again.")
 )
 
@@ -149,6 +150,19 @@ type Config struct {
 	// Events records what happened, in the transaction in which it did
 	// [events.Discard].
 	Events events.Recorder
+	// Mailer sends mail [nothing is sent]; PublicURL is the address of the
+	// page, scheme://host[:port], where the links in mails lead.
+	Mailer    Mailer
+	PublicURL string
+	// ConfirmSignUp makes an account usable only once its address was proven
+	// by mail, and sign-up answers the same for every address.
+	ConfirmSignUp bool
+	// Holders keep personal data besides this package, in the order of an
+	// export.
+	Holders []NamedHolder
+	// AnswerAfter is how long an answer that must not tell whether an account
+	// exists takes at least [400 ms; negative: no time].
+	AnswerAfter time.Duration
 }
 
 // Closer ends the connections of a login: of all the learner's logins where
@@ -169,7 +183,11 @@ type Service struct {
 	store  Store
 	hasher *hasher
 	tokens *issuer
-	guard  *guard
+	// guard slows guessing of passwords down, mails requests for mails,
+	// signUps trying addresses out.
+	guard, mails, signUps *guard
+
+	cfg    Config
 	now    func() time.Time
 	log    *slog.Logger
 	events events.Recorder
@@ -190,6 +208,12 @@ func New(ctx context.Context, store Store, cfg Config) (*Service, error) {
 	if cfg.Audience == "" {
 		cfg.Audience = "fluentpro-api"
 	}
+	if cfg.AnswerAfter == 0 {
+		cfg.AnswerAfter = 400 * time.Millisecond
+	}
+	if cfg.Mailer == nil {
+		cfg.Mailer = MailerFunc(func(context.Context, Mail) error { return nil })
+	}
 	if cfg.Events == nil {
 		cfg.Events = events.Discard
 	}
@@ -208,7 +232,8 @@ func New(ctx context.Context, store Store, cfg Config) (*Service, error) {
 		store:  store,
 		hasher: h,
 		tokens: &issuer{ring: ring, iss: cfg.Issuer, aud: cfg.Audience, now: cfg.Now},
-		guard:  newGuard(),
+		guard:  newGuard(loginRule), mails: newGuard(mailRule), signUps: newGuard(signUpRule),
+		cfg:    cfg,
 		now:    cfg.Now,
 		log:    cfg.Log,
 		events: cfg.Events,

@@ -32,8 +32,8 @@ func check(in SignUpInput, now time.Time) (application, error) {
 	if code != "" {
 		bad = append(bad, nameField(code))
 	}
-	if code := passwordProblem(in.Password); code != "" {
-		add("password", code, "A password has 8 to 128 characters.")
+	if code, message := newPasswordProblem(in.Password, email, name); code != "" {
+		bad = append(bad, passwordField("password", code, message))
 	}
 	if !in.AcceptTerms && !in.TermsNotAsked {
 		add("accept_terms", "required", "The terms must be accepted.")

@@ -99,6 +99,24 @@ type Tokens struct {
 type SignedIn struct {
 	Learner LearnerView
 	Tokens  Tokens
+	// Pending says that a mail was sent instead, and nothing else is told:
+	// only its link makes the account usable.
+	Pending bool
+}
+
+// ConfirmedInput is a change that the password must confirm.
+type ConfirmedInput struct {
+	Learner  LearnerID
+	Password string
+	RemoteIP string
+}
+
+// ChangePasswordInput sets a new password by the old one. Family is the login
+// that asks; it is the only one that goes on.
+type ChangePasswordInput struct {
+	ConfirmedInput
+	Family      FamilyID
+	NewPassword string
 }
 
 // Identity is a learner whose access token was verified.

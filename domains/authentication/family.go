@@ -23,6 +23,7 @@ const (
 	RevokedPassword    = "password"
 	RevokedDeactivated = "deactivated"
 	RevokedRole        = "role"
+	RevokedErased      = "erased"
 )
 
 // Family is one login: the chain of refresh tokens that grew from it. Its

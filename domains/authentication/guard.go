@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/fluentpro/fluentpro/internal/fault"
 )
 
 // guard slows guessing down, per account and per address, in the memory of
@@ -13,6 +15,7 @@ import (
 // whoever guesses elsewhere. Unknown e-mails are counted like known ones, or
 // the waits would tell which exist.
 type guard struct {
+	guardRule
 	mu sync.Mutex // guards all below
 	// entries maps "a:<e-mail>", "i:<address>" and "k:<e-mail> <address>" (a
 	// known pair); old is its order, least recently touched at the back.
@@ -35,8 +38,23 @@ const (
 	longestWait  = time.Minute
 )
 
-func newGuard() *guard {
-	return &guard{entries: map[string]*list.Element{}, old: list.New()}
+// guardRule is how much is free and how the waits grow: from first, doubling,
+// up to longest.
+type guardRule struct {
+	account, address int
+	first, longest   time.Duration
+}
+
+// The rules. What is counted besides wrong passwords: requests for mails,
+// which cost the learner's patience, and sign-ups.
+var (
+	loginRule  = guardRule{account: freeAccount, address: freeAddress, first: time.Second, longest: longestWait}
+	mailRule   = guardRule{account: 3, address: 30, first: 30 * time.Second, longest: 5 * time.Minute}
+	signUpRule = guardRule{account: 3, address: 100, first: time.Second, longest: longestWait}
+)
+
+func newGuard(r guardRule) *guard {
+	return &guard{guardRule: r, entries: map[string]*list.Element{}, old: list.New()}
 }
 
 // wait is how long this account and address must wait; 0 lets pass.
@@ -44,21 +62,33 @@ func (g *guard) wait(email, ip string, now time.Time) time.Duration {
 	ip = network(ip)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	w := g.left("i:"+ip, freeAddress, now)
+	w := g.left("i:"+ip, g.address, now)
 	if ip != "" {
 		if a := g.get("k:" + email + " " + ip); a != nil && now.Sub(a.last) < knownFor {
 			return w
 		}
 	}
-	return max(w, g.left("a:"+email, freeAccount, now))
+	return max(w, g.left("a:"+email, g.account, now))
 }
 
-// failed counts a wrong guess.
+// refuse is the error of who must wait.
+func (g *guard) refuse(email, ip string, now time.Time) error {
+	w := g.wait(email, ip, now)
+	if w <= 0 {
+		return nil
+	}
+	return &fault.Error{Code: fault.RateLimited, Message: "Too many attempts; wait a little.", RetryAfterMS: max(1, w.Milliseconds())}
+}
+
+// failed counts a wrong guess, or whatever else the rule slows down.
 func (g *guard) failed(email, ip string, now time.Time) {
 	ip = network(ip)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	keys := []string{"a:" + email}
+	var keys []string
+	if email != "" {
+		keys = append(keys, "a:"+email)
+	}
 	if ip != "" {
 		keys = append(keys, "i:"+ip)
 	}
@@ -89,9 +119,9 @@ func (g *guard) left(key string, free int, now time.Time) time.Duration {
 	if a == nil || a.fails < free || now.Sub(a.last) > guardForget {
 		return 0
 	}
-	w := longestWait
+	w := g.longest
 	if n := a.fails - free; n < 6 {
-		w = time.Second << n
+		w = min(w, g.first<<n)
 	}
 	return max(0, a.last.Add(w).Sub(now))
 }
@@ -138,4 +168,11 @@ func network(ip string) string {
 		return ""
 	}
 	return p.String()
+}
+
+// forgive forgets an account's failures.
+func (g *guard) forgive(email string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.drop("a:" + email)
 }

@@ -39,7 +39,7 @@ func TestGuessingSlowsDown(t *testing.T) {
 
 func TestGuardNeverLocksOut(t *testing.T) {
 	t.Parallel()
-	g, now := newGuard(), newClock().now()
+	g, now := newGuard(loginRule), newClock().now()
 	for range 500 {
 		g.failed("a@b.co", "192.0.2.1", now)
 	}
@@ -70,7 +70,7 @@ func TestGuardNeverLocksOut(t *testing.T) {
 
 func TestGuardIsBounded(t *testing.T) {
 	t.Parallel()
-	g, now := newGuard(), newClock().now()
+	g, now := newGuard(loginRule), newClock().now()
 	for i := range guardEntries * 2 {
 		g.failed(fmt.Sprintf("%d@b.co", i), "", now)
 	}

@@ -41,6 +41,8 @@ const (
 	ByLearner = "learner"
 	// ByOperator ends only when an operator says so.
 	ByOperator = "operator"
+	// ByConfirmation ends when the address of the sign-up is proven.
+	ByConfirmation = "unconfirmed"
 )
 
 // RehydrateLearner makes a Learner of what a store kept; it checks nothing.
@@ -114,6 +116,9 @@ func (l *Learner) proveEmail(email string, now time.Time) bool {
 	default:
 		return false
 	}
+	if l.rec.DeactivatedBy == ByConfirmation {
+		l.rec.DeactivatedAt, l.rec.DeactivatedBy = time.Time{}, ""
+	}
 	return true
 }
 
@@ -131,7 +136,7 @@ func (l *Learner) unproven() string {
 // Deactivate takes the account out of use and reports whether that changed
 // anything. What an operator deactivated stays the operator's.
 func (l *Learner) Deactivate(by string, now time.Time) bool {
-	if !l.Active() && (l.rec.DeactivatedBy == ByOperator || by == ByLearner) {
+	if !l.Active() && (l.rec.DeactivatedBy == by || by != ByOperator) {
 		return false
 	}
 	l.rec.DeactivatedAt, l.rec.DeactivatedBy = now, by
@@ -141,8 +146,12 @@ func (l *Learner) Deactivate(by string, now time.Time) bool {
 // Reactivate takes the account into use again. A learner cannot undo what an
 // operator did.
 func (l *Learner) Reactivate(by string) error {
-	if l.rec.DeactivatedBy == ByOperator && by != ByOperator {
+	switch {
+	case by == ByOperator:
+	case l.rec.DeactivatedBy == ByOperator:
 		return errDisabled
+	case l.rec.DeactivatedBy == ByConfirmation:
+		return errCredentials // it would tell that the address was free
 	}
 	l.rec.DeactivatedAt, l.rec.DeactivatedBy = time.Time{}, ""
 	return nil

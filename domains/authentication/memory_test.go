@@ -3,6 +3,7 @@ package authentication
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -417,3 +418,10 @@ func wantCode(t *testing.T, err error, want fault.Code) {
 }
 
 var errDown = errors.New("storage is down")
+
+// copy is the whole data as text, to be compared.
+func (m *memory) copy() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return fmt.Sprint(m.learners, m.families, m.tokens, m.secrets, m.ended)
+}

@@ -111,11 +111,11 @@ func TestPasswordIsTakenUnchanged(t *testing.T) {
 	t.Parallel()
 	s, _, _ := newTestService(t)
 	in := goodSignUp()
-	in.Password = "  Pass Word  "
+	in.Password = "  Tulip Glass  "
 	if _, err := s.SignUp(t.Context(), in); err != nil {
 		t.Fatal(err)
 	}
-	_, err := s.Login(t.Context(), LoginInput{Email: in.Email, Password: "Pass Word"})
+	_, err := s.Login(t.Context(), LoginInput{Email: in.Email, Password: "Tulip Glass"})
 	wantCode(t, err, fault.InvalidCredentials)
 	if _, err := s.Login(t.Context(), LoginInput{Email: in.Email, Password: in.Password}); err != nil {
 		t.Fatal(err)

@@ -7,14 +7,19 @@ import (
 	"time"
 
 	"github.com/fluentpro/fluentpro/domains/events"
-	"github.com/fluentpro/fluentpro/internal/fault"
 )
 
-// SignUp makes an account and signs its learner in. Failures are invalid with
-// every bad field, email_taken and rate_limited.
+// SignUp makes an account and signs its learner in; where sign-ups are to be
+// confirmed it answers every valid one alike, with Pending. Failures are
+// invalid with every bad field, email_taken (never where sign-ups are
+// confirmed) and rate_limited.
 func (s *Service) SignUp(ctx context.Context, in SignUpInput) (SignedIn, error) {
+	began := time.Now()
 	a, err := check(in, s.now())
 	if err != nil {
+		return SignedIn{}, err
+	}
+	if err := s.signUps.refuse("", in.RemoteIP, s.now()); err != nil {
 		return SignedIn{}, err
 	}
 	hash, err := s.hasher.hash(ctx, a.password)
@@ -23,12 +28,17 @@ func (s *Service) SignUp(ctx context.Context, in SignUpInput) (SignedIn, error) 
 	}
 	now := s.now()
 	l := a.learner(hash, now)
+	if s.cfg.ConfirmSignUp {
+		return s.applyToSignUp(ctx, l, in.RemoteIP, began)
+	}
 	f := newFamily(l.ID(), in.Device, now)
 	token, th := newRefreshToken()
 	err = s.store.Register(ctx, l, f, th, func(ctx context.Context) error {
-		id := string(l.ID())
-		return s.events.Record(ctx, events.New(id, events.LearnerRegistered{LearnerID: id}))
+		return s.recordSignUp(ctx, l)
 	})
+	if errors.Is(err, ErrEmailTaken) {
+		s.signUps.failed("", in.RemoteIP, now)
+	}
 	if err != nil {
 		return SignedIn{}, fmt.Errorf("sign up: %w", err)
 	}
@@ -44,11 +54,8 @@ func (s *Service) Login(ctx context.Context, in LoginInput) (SignedIn, error) {
 		// Nothing of this form has an account, and anybody can see that.
 		return SignedIn{}, errCredentials
 	}
-	if w := s.guard.wait(email, in.RemoteIP, s.now()); w > 0 {
-		return SignedIn{}, &fault.Error{
-			Code: fault.RateLimited, Message: "Too many attempts; wait a little.",
-			RetryAfterMS: max(1, w.Milliseconds()),
-		}
+	if err := s.guard.refuse(email, in.RemoteIP, s.now()); err != nil {
+		return SignedIn{}, err
 	}
 	for range passwordTries {
 		out, err := s.tryLogin(ctx, email, in)
@@ -116,8 +123,7 @@ func (s *Service) startLogin(ctx context.Context, checked *Learner, renewed, dev
 			if err := l.Reactivate(ByLearner); err != nil {
 				return err
 			}
-			id := string(l.ID())
-			if err := s.events.Record(ctx, events.New(id, events.LearnerReactivated{LearnerID: id})); err != nil {
+			if err := s.record(ctx, l.ID(), events.LearnerReactivated{LearnerID: string(l.ID())}); err != nil {
 				return err
 			}
 		}

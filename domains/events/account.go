@@ -35,3 +35,14 @@ func (RoleChanged) EventType() (string, int) { return "learner.role_changed", 1 
 
 // Of is the learner.
 func (p RoleChanged) Of() Aggregate { return learner(p.LearnerID) }
+
+// EmailChangeRequested says that another address waits for its proof.
+type EmailChangeRequested struct {
+	LearnerID string `json:"learner_id"`
+}
+
+// EventType is learner.email_change_requested.
+func (EmailChangeRequested) EventType() (string, int) { return "learner.email_change_requested", 1 }
+
+// Of is the learner.
+func (p EmailChangeRequested) Of() Aggregate { return learner(p.LearnerID) }
