@@ -35,11 +35,6 @@ type Repository interface {
 	Update(ctx context.Context, learner LearnerID, fn func(*Profile) error) error
 }
 
-// RoleMatcher finds the roles that fit a job, best first.
-type RoleMatcher interface {
-	Match(ctx context.Context, job Job, candidates []Role) ([]RoleMatch, error)
-}
-
 // Service is the use cases. It is safe for concurrent use.
 type Service struct {
 	repo    Repository
@@ -170,7 +165,8 @@ func (s *Service) RoleMatches(ctx context.Context, learner LearnerID) ([]RoleMat
 	if err := p.reachable(StepRole); err != nil {
 		return nil, err
 	}
-	m, err := s.matcher.Match(ctx, p.rec.Job, Reference().RolesOf(p.rec.Industry.Slug))
+	industry := p.rec.Industry.Slug
+	m, err := s.matcher.Match(ctx, Question{Learner: learner, Job: p.rec.Job, Industry: industry, Candidates: Reference().RolesOf(industry)})
 	if err != nil {
 		return nil, fmt.Errorf("match roles: %w", err)
 	}

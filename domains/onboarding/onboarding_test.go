@@ -193,7 +193,7 @@ func TestRoleMatching(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			got, err := WordMatcher{}.Match(t.Context(), c.job, Reference().RolesOf(c.industry))
+			got, err := WordMatcher{}.Match(t.Context(), Question{Job: c.job, Industry: c.industry, Candidates: Reference().RolesOf(c.industry)})
 			if err != nil || got == nil || len(got) > maxMatches {
 				t.Fatalf("got %v, %v", got, err)
 			}
@@ -220,7 +220,7 @@ func TestRoleMatching(t *testing.T) {
 func TestEveryRoleFindsItself(t *testing.T) {
 	t.Parallel()
 	for _, r := range Reference().Roles {
-		got, err := WordMatcher{}.Match(t.Context(), Job{r.Title, r.Description}, Reference().RolesOf(r.Industry))
+		got, err := WordMatcher{}.Match(t.Context(), Question{Job: Job{r.Title, r.Description}, Candidates: Reference().RolesOf(r.Industry)})
 		if err != nil || len(got) == 0 || got[0].Role != r.Slug || got[0].Strength != Strong {
 			t.Errorf("%s: got %+v, %v", r.Slug, got, err)
 		}
