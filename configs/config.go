@@ -47,6 +47,7 @@ type Config struct {
 	Ops      Ops      `yaml:"ops"`
 	Log      Log      `yaml:"log"`
 	Limits   Limits   `yaml:"limits"`
+	Roles    Roles    `yaml:"roles"`
 
 	PublicOrigins  []string `yaml:"public_origins" doc:"origins whose pages may connect, scheme://host[:port]; none set: loopback names with the port of listen"`
 	TrustedProxies []string `yaml:"trusted_proxies" doc:"addresses or CIDRs of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed; none set: nobody's"`
@@ -106,6 +107,7 @@ func defaults() Config {
 		Upstream:   upstreamDefaults(),
 		Log:        Log{Level: "info", Format: "text"},
 		Limits:     Limits{FrameBytes: 64 << 10, MessageChars: 8192, Subscriptions: 32, ConnectionsPerUser: 20, Queue: 4},
+		Roles:      Roles{Match: auto, Azure: AzureSearch{Index: "fluentpro-roles"}},
 		Lease:      3 * time.Second,
 		Heartbeat:  500 * time.Millisecond,
 		Drain:      20 * time.Second,

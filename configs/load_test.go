@@ -135,6 +135,7 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 		"advertise_addr": "10.0.0.1:9", "trusted_proxies": "10.0.0.0/8", "upstream.hedge": "2s", "allow_embedded": "redis", "lease": "9s", "heartbeat": "1s", "drain": "0s", "checkpoint": "never",
 	}
 	maps.Copy(other, otherUpstream)
+	maps.Copy(other, otherRoles)
 	base := load(t)
 	for _, v := range base.Values() {
 		text, ok := other[v.Key]

@@ -23,6 +23,7 @@ var neededBy = map[string][]string{
 	"upstream.budget.learner_money": {"FLUENTPRO_UPSTREAM_PRICES=m=1/2"},
 	"upstream.budget.total_money":   {"FLUENTPRO_UPSTREAM_PRICES=m=1/2"},
 	"upstream.moderate":             {"FLUENTPRO_UPSTREAM_MODERATION_MODEL=o"},
+	"roles.azure.endpoint":          {"FLUENTPRO_ROLES_AZURE_KEY=k"},
 }
 
 func TestUpstreamSettingsAreChecked(t *testing.T) {

@@ -21,6 +21,7 @@ func (c *Config) validate() Problems {
 	v.urls()
 	v.times()
 	v.limits()
+	v.roles()
 	v.strict()
 	return v.out
 }

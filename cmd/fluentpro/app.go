@@ -45,7 +45,10 @@ type App struct {
 	redis  *redisClients
 	model  *fake.Server // the scripted partner, nil with a real upstream
 	client *openai.Router
-	calls  callRing
+	// embedder is the first upstream, outward what Azure is called over.
+	embedder *openai.Client
+	outward  *http.Transport
+	calls    callRing
 
 	listener, opsListener net.Listener
 	http, ops             *http.Server
@@ -159,7 +162,12 @@ func (a *App) wireCore(ctx context.Context) error {
 	}
 	metrics := conversation.NewMetrics(a.reg)
 	start := &starter{}
-	onboard := onboarding.New(onboardingsql.New(a.db), nil, nil)
+	a.outward = &http.Transport{Proxy: http.ProxyFromEnvironment}
+	roles, err := matching{cfg: a.cfg, db: a.db, embedder: a.embedder, transport: a.outward, reg: a.reg, log: a.log}.matcher()
+	if err != nil {
+		return err
+	}
+	onboard := onboarding.New(onboardingsql.New(a.db), roles, nil)
 	practise := practice.New(profiles{onboard}, start, practicesql.New(a.db), nil)
 	checkpoint := a.cfg.Checkpoint == "always" || a.cfg.Checkpoint == "auto" && embedded
 	a.runner = conversation.NewRunner(conversation.RunnerConfig{Lease: a.cfg.Lease, Total: a.client.Patience(), Checkpoint: checkpoint}, conversation.RunnerDeps{
@@ -295,6 +303,9 @@ func (a *App) close() {
 	}
 	if a.client != nil {
 		a.client.Close()
+	}
+	if a.outward != nil {
+		a.outward.CloseIdleConnections()
 	}
 	if a.model != nil {
 		_ = a.model.Close()

@@ -32,6 +32,7 @@ func commands() *command {
 				{name: "state", short: "live state of conversations", subs: stateCommands()},
 				callsCommand(),
 			}},
+			rolesCommand(),
 			{name: "upstream", short: "tools for the model's side", subs: upstreamCommands()},
 			{name: "prompt", short: "the texts that models are told", subs: promptCommands()},
 			{name: "bench", short: "measure delay, CPU, memory and takeover on this machine", subs: benchCommands()},

@@ -85,6 +85,7 @@ func (a *App) newModel() (*openai.Router, error) {
 	if rc.Primary, err = openai.New(first); err != nil {
 		return nil, err
 	}
+	a.embedder = rc.Primary
 	if u.Fallback.BaseURL != "" {
 		second := fallbackConfig(u, first)
 		second.Logger, second.OnCall = a.log, onCall
