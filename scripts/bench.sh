@@ -3,7 +3,9 @@
 # connection, and the time from kill -9 to the next character, and prints
 # Markdown. docs/benchmarks.md says how to read it.
 #
-#   scripts/bench.sh [relay|idle|kill [FLAG…]]   without arguments: all three
+#   scripts/bench.sh [relay|idle|kill|resume|observers|slow|scale [FLAG…]]
+#
+# Without arguments all but scale, which takes long.
 #
 # It starts a Postgres of its own, unless FLUENTPRO_DATABASE_URL names a
 # database that it may fill; a Postgres without fsync costs less than a real
@@ -15,8 +17,8 @@ set -eu
 . "$root/scripts/postgres.sh"
 
 case "${1:-all}" in
-relay | idle | kill | all) ;;
-*) die "usage: scripts/bench.sh [relay|idle|kill [FLAG…]]" ;;
+relay | idle | kill | resume | observers | slow | scale | all) ;;
+*) die "usage: scripts/bench.sh [relay|idle|kill|resume|observers|slow|scale [FLAG…]]" ;;
 esac
 have redis-server || apt_install "the benchmarks use a real Redis" redis-server
 
@@ -40,7 +42,7 @@ if [ $# -gt 0 ]; then
 	"$work/fluentpro" bench "$@"
 	exit
 fi
-for what in relay idle kill; do
+for what in relay idle kill resume observers slow; do
 	say "$what"
 	printf '\n## %s\n\n' "$what"
 	"$work/fluentpro" bench $what

@@ -21,7 +21,7 @@ func benchCommands() []*command {
 			name: "relay", short: "delay and CPU per token, beside a bare relay", long: needs,
 			setup: func(fs *flag.FlagSet) runner {
 				open := benchFlags(fs)
-				var ro bench.RelayOptions
+				ro := bench.RelayOptions{Direct: true}
 				fs.IntVar(&ro.Learners, "learners", 300, "streams at once")
 				fs.Float64Var(&ro.Rate, "rate", 30, "tokens per second of each")
 				fs.DurationVar(&ro.Window, "window", 10*time.Second, "measured time of a round")
@@ -85,6 +85,7 @@ func benchCommands() []*command {
 				}
 			},
 		},
+		scaleCommand(needs), resumeCommand(needs), observersCommand(needs), slowCommand(needs),
 		{
 			name: "bare", hidden: true, short: "the relay without state that others are compared with",
 			setup: func(fs *flag.FlagSet) runner {

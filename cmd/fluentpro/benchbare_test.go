@@ -3,11 +3,14 @@ package main
 import (
 	"net/http"
 	"net/http/httptest"
+	"os/exec"
 	"strings"
 	"testing"
 
 	"github.com/coder/websocket"
 
+	"github.com/fluentpro/fluentpro/internal/sqldb/sqldbtest"
+	"github.com/fluentpro/fluentpro/internal/testenv"
 	"github.com/fluentpro/fluentpro/internal/upstream/fake"
 )
 
@@ -62,11 +65,48 @@ func TestBenchRefusesNonsense(t *testing.T) {
 		{"bench", "relay", "--database-url", "postgres://x", "--window", "1h"},
 		{"bench", "idle", "--database-url", "postgres://x", "--connections", "1"},
 		{"bench", "kill", "--database-url", "postgres://x", "--kills", "0"},
+		{"bench", "scale", "--database-url", "postgres://x", "--learners", "100,many"},
+		{"bench", "resume", "--database-url", "postgres://x", "--cuts", "100"},
+		{"bench", "observers", "--database-url", "postgres://x", "--observers", "0"},
+		{"bench", "slow", "--database-url", "postgres://x", "--megabytes", "0"},
 		{"bench", "relay"}, // no database
 	} {
 		var out, errs strings.Builder
 		if code := run(t.Context(), args, nil, &out, &errs); code != exitUsage || out.String() != "" {
 			t.Errorf("%v: code %d, %s", args, code, errs.String())
 		}
+	}
+}
+
+// The benchmarks of viewers run for real, small: what they count must be whole.
+// What they time is not looked at.
+func TestBenchOfViewers(t *testing.T) {
+	t.Parallel()
+	binaryUsed.Store(true)
+	bin, err := builtBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	testenv.Redis(t) // the command starts its own; without redis-server there is nothing to do
+	for name, tc := range map[string]struct {
+		args []string
+		want string
+	}{
+		"resume":    {[]string{"--learners", "3", "--tokens", "60", "--rate", "100"}, "| 0 | 0, 0 |"},
+		"observers": {[]string{"--observers", "5", "--rate", "300"}, "| 0, 0 |"},
+		"slow":      {[]string{"--viewers", "2", "--megabytes", "1"}, "| 2 | 1."},
+		"scale":     {[]string{"--learners", "2", "--nodes", "2", "--window", "1s"}, "| 2 | server |"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			args := append([]string{"bench", name, "--database-url", sqldbtest.PostgresURL(t)}, tc.args...)
+			cmd := exec.CommandContext(t.Context(), bin, args...)
+			var errs strings.Builder
+			cmd.Stderr = &errs
+			out, err := cmd.Output()
+			if err != nil || !strings.Contains(string(out), tc.want) {
+				t.Errorf("%v\n%s\n%s", err, out, errs.String())
+			}
+		})
 	}
 }

@@ -32,7 +32,7 @@ import (
 
 // soon is the deadline of everything that must happen by itself. It is far
 // above what anything takes, so that a loaded machine does not fail a test.
-const soon = 20 * time.Second
+const soon = 60 * time.Second
 
 // builtBinary is the program under test, built once; removeBinary takes it
 // away again.

@@ -33,6 +33,8 @@ type Options struct {
 	// HeapProfile, when set, is where IdleMemory leaves heap profiles, one per
 	// transport, its name added.
 	HeapProfile string
+	// Env is added to the environment of every node, "NAME=value" each.
+	Env []string
 	// Dir takes the logs of the processes.
 	Dir string
 	// Talk gets progress, one line each.

@@ -130,7 +130,7 @@ func (o *Options) serve(ctx context.Context, name, bin, redis, upstream, model s
 	} else {
 		env = append(env, "FLUENTPRO_UPSTREAM_BASE_URL="+upstream, "FLUENTPRO_UPSTREAM_MODEL="+model, "FLUENTPRO_UPSTREAM_CONTINUE=prefix")
 	}
-	c, err := o.spawn(name, bin, env, "serve")
+	c, err := o.spawn(name, bin, append(env, o.Env...), "serve")
 	if err != nil {
 		return nil, err
 	}

@@ -28,6 +28,10 @@ type RelayOptions struct {
 	Patience time.Duration
 	// Profile, when set, is where a CPU profile of the server's last round goes.
 	Profile string
+	// Nodes share the server's learners, Redis and Postgres [1].
+	Nodes int
+	// Direct leaves the direct path out when false.
+	Direct bool
 }
 
 // ramp is the time in which a round's answers begin, settle what passes from
@@ -101,7 +105,7 @@ type path struct {
 	name    string
 	gauge   gauge
 	streams []streamed
-	child   *child // nil for the direct one
+	nodes   []*child // none for the direct one
 }
 
 // relayRun is everything that Relay started.
@@ -173,26 +177,35 @@ func (run *relayRun) open(ctx context.Context) error {
 		return err
 	}
 	run.kids = append(run.kids, relay)
-	dp, rp := &path{name: PathDirect}, &path{name: PathRelay, child: relay}
-	run.paths = []*path{dp, rp}
+	dp, rp := &path{name: PathDirect}, &path{name: PathRelay, nodes: []*child{relay}}
+	run.paths = []*path{rp}
+	servers := make([]*path, len(builds))
 	for i, bin := range builds {
-		node, err := o.serve(ctx, "server-"+strconv.Itoa(i+1), bin, run.redis.url, run.model.base, model)
-		if err != nil {
-			return err
+		servers[i] = &path{name: []string{PathServer, PathOther}[i]}
+		for n := range max(ro.Nodes, 1) {
+			node, err := o.serve(ctx, fmt.Sprintf("server-%d-%d", i+1, n+1), bin, run.redis.url, run.model.base, model)
+			if err != nil {
+				return err
+			}
+			run.kids = append(run.kids, node)
+			servers[i].nodes = append(servers[i].nodes, node)
 		}
-		run.kids = append(run.kids, node)
-		run.paths = append(run.paths, &path{name: []string{PathServer, PathOther}[i], child: node})
+		run.paths = append(run.paths, servers[i])
+	}
+	if ro.Direct {
+		run.paths = append([]*path{dp}, run.paths...)
 	}
 	for i := range ro.Learners {
-		dp.streams = append(dp.streams, openDirect(run.model.base, model, &dp.gauge))
+		if ro.Direct {
+			dp.streams = append(dp.streams, openDirect(run.model.base, model, &dp.gauge))
+		}
 		s, err := openSocket(ctx, relay.base, &rp.gauge, nil, "")
 		if err != nil {
 			return err
 		}
 		rp.streams = append(rp.streams, s)
-		for k := range builds {
-			p := run.paths[2+k]
-			s, err := openSocket(ctx, p.child.base, &p.gauge, &learners[i], learners[i].conversations[k])
+		for k, p := range servers {
+			s, err := openSocket(ctx, p.nodes[i%len(p.nodes)].base, &p.gauge, &learners[i], learners[i].conversations[k])
 			if err != nil {
 				return err
 			}
@@ -282,7 +295,7 @@ func (run *relayRun) window(ctx context.Context, p *path, r *Round, profile bool
 	var wg sync.WaitGroup
 	var perr error
 	if profile {
-		wg.Go(func() { perr = fetchProfile(ctx, p.child.ops, run.ro.Window, run.ro.Profile) })
+		wg.Go(func() { perr = fetchProfile(ctx, p.nodes[0].ops, run.ro.Window, run.ro.Profile) })
 	}
 	before, pgBefore, err := run.cpu(ctx, p)
 	if err != nil {
@@ -315,14 +328,16 @@ func (run *relayRun) window(ctx context.Context, p *path, r *Round, profile bool
 // cpu reads the clocks of all processes.
 func (run *relayRun) cpu(ctx context.Context, p *path) (map[string]float64, map[int]float64, error) {
 	pids := map[string]int{"redis": run.redis.pid, "stand-in": run.model.pid(), "client": os.Getpid()}
-	if p.child != nil {
-		pids["process"] = p.child.pid()
-	}
 	out := map[string]float64{}
 	var errs error
 	for name, pid := range pids {
 		s, err := cpuSeconds(pid)
 		out[name], errs = s, errors.Join(errs, err)
+	}
+	for _, n := range p.nodes {
+		s, err := cpuSeconds(n.pid())
+		out["process"] += s
+		errs = errors.Join(errs, err)
 	}
 	all, err := busy()
 	out["machine"] = all

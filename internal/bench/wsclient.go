@@ -12,6 +12,7 @@ import (
 	"net/textproto"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,6 +22,8 @@ type wsClient struct {
 	nc  net.Conn
 	br  *bufio.Reader
 	buf []byte
+
+	got atomic.Int64 // payload bytes read
 
 	mu sync.Mutex // one writer at a time
 }
@@ -139,6 +142,7 @@ func (c *wsClient) read() ([]byte, error) {
 				return nil, err
 			}
 		}
+		c.got.Add(int64(n))
 		switch h[0] & 0x0f {
 		case opText:
 			return msg, nil

@@ -1,0 +1,141 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Slow is what viewers that hardly read cost a node.
+type Slow struct {
+	Viewers int
+	// Passed are the bytes of events that a viewer beside them received, Read
+	// those that all slow ones took together.
+	Passed, Read int64
+	// Cuts counts slow viewers that were sent away and came again.
+	Cuts int64
+	// Alone and With are the node's greatest resident memory while the same
+	// replies passed a quick viewer alone, and with the slow ones beside it.
+	Alone, With int64
+}
+
+// slowBytes is what a slow viewer reads in a second.
+const slowBytes = 1 << 10
+
+// SlowViewers lets replies pass a quick viewer until it has received so many
+// bytes of events, first alone, then with slow viewers of the same
+// conversation, each phase on a conversation of its own.
+func SlowViewers(ctx context.Context, o *Options, viewers int, bytes int64) (*Slow, *Conditions, error) {
+	with := *o
+	with.Env = append(with.Env, fmt.Sprintf("FLUENTPRO_LIMITS_CONNECTIONS_PER_USER=%d", 2*viewers+2))
+	st, err := with.stage(ctx, setting{learners: 1, conversations: 2, tokens: 300, rate: 3000})
+	if err != nil {
+		return nil, nil, err
+	}
+	defer st.close()
+	out := &Slow{Viewers: viewers}
+	l := &st.learners[0]
+	if out.Alone, _, err = st.passing(ctx, l, l.conversations[0], bytes); err != nil {
+		return nil, nil, err
+	}
+	o.say("alone: at most %.1f MiB", mib(out.Alone))
+	if _, err := st.node.memory(ctx); err != nil { // gives back what the first phase needed
+		return nil, nil, err
+	}
+	sctx, stop := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	var cuts, read atomic.Int64
+	for range viewers {
+		wg.Go(func() { dawdle(sctx, st.node.base, l.token, l.conversations[1], &cuts, &read) })
+	}
+	out.With, out.Passed, err = st.passing(ctx, l, l.conversations[1], bytes)
+	stop()
+	wg.Wait()
+	out.Cuts, out.Read = cuts.Load(), read.Load()
+	return out, st.conditions(), err
+}
+
+// passing asks for replies until a quick viewer has received bytes, and
+// returns the node's greatest resident memory meanwhile.
+func (st *stage) passing(ctx context.Context, l *learner, conv string, bytes int64) (peak, passed int64, err error) {
+	var g gauge
+	s, err := openSocket(ctx, st.node.base, &g, l, conv)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer s.close()
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	var perr error
+	wg.Go(func() {
+		for perr == nil {
+			var rss int64
+			if rss, perr = residentBytes(st.node.pid()); perr == nil {
+				peak = max(peak, rss)
+			}
+			select {
+			case <-done:
+				return
+			case <-time.After(50 * time.Millisecond):
+			}
+		}
+	})
+	for err == nil && s.ws.got.Load() < bytes {
+		if err = s.start(); err != nil {
+			break
+		}
+		select {
+		case err = <-s.ended:
+		case <-time.After(time.Minute):
+			err = errors.New("a reply does not end")
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
+	}
+	close(done)
+	wg.Wait()
+	return peak, s.ws.got.Load(), errors.Join(err, perr)
+}
+
+// dawdle is one slow viewer: it comes again when it is sent away.
+func dawdle(ctx context.Context, base, token, conv string, cuts, read *atomic.Int64) {
+	for n := 0; ctx.Err() == nil; n++ {
+		if n > 0 {
+			cuts.Add(1)
+			if pause(ctx, time.Second) != nil {
+				return
+			}
+		}
+		ws, err := dialWS(ctx, base+"/api/v2/ws", token, 256)
+		if err != nil {
+			continue
+		}
+		if t, ok := ws.nc.(*net.TCPConn); ok {
+			_ = t.SetReadBuffer(4 << 10)
+		}
+		err = errors.Join(ws.text(`{"t":"hello","client":"bench/1"}`), ws.text(`{"t":"sub","id":"s","c":"`+conv+`"}`))
+		for err == nil {
+			var k int64
+			k, err = io.CopyN(io.Discard, ws.br, slowBytes)
+			read.Add(k)
+			if err == nil {
+				err = pause(ctx, time.Second)
+			}
+		}
+		ws.close()
+	}
+}
+
+// WriteSlow prints what slow viewers cost.
+func WriteSlow(w io.Writer, r *Slow, c *Conditions) {
+	_, _ = fmt.Fprintln(w, "| viewers that read 1 KB/s | events passed each | taken by all together | sent away | node without them, most | with them, most | growth |")
+	_, _ = fmt.Fprintln(w, "| --- | --- | --- | --- | --- | --- | --- |")
+	_, _ = fmt.Fprintf(w, "| %d | %.1f MB | %.2f MB | %d times | %.1f MiB | %.1f MiB | %.1f MiB |\n", r.Viewers, float64(r.Passed)/1e6, float64(r.Read)/1e6,
+		r.Cuts, mib(r.Alone), mib(r.With), mib(r.With-r.Alone))
+	writeConditions(w, c)
+}
