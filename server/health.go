@@ -107,3 +107,8 @@ func (s *Server) livez(w http.ResponseWriter, _ *http.Request) { serveLive(w) }
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 	serveReady(w, r, s.deps.Checks, false)
 }
+
+// Ready says whether the node should get traffic, as /readyz does.
+func Ready(checks []Check) func(ctx context.Context) bool {
+	return func(ctx context.Context) bool { return runChecks(ctx, checks).Status != "unready" }
+}

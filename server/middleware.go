@@ -67,7 +67,7 @@ func (s *Server) recovery(c *gin.Context) {
 		if c.Writer.Written() {
 			panic(http.ErrAbortHandler) // the answer is half out: cut the connection, do not pretend it is whole
 		}
-		WriteProblem(c.Writer, c.Request, fault.New(fault.Internal, "Something went wrong on our side."))
+		s.refuse(c, fault.New(fault.Internal, "Something went wrong on our side."))
 	}()
 	c.Next()
 }
@@ -121,6 +121,9 @@ func (s *Server) securityHeaders(c *gin.Context) {
 		h.Set("Strict-Transport-Security", "max-age=31536000")
 	}
 }
+
+// apiVersion names the version of an answer.
+func apiVersion(c *gin.Context) { c.Writer.Header().Set("X-API-Version", "v2") }
 
 // noStore keeps API answers out of every cache.
 func noStore(c *gin.Context) {

@@ -104,7 +104,7 @@ func (o *origins) check(r *http.Request, upgrade bool) error {
 func (s *Server) checkOrigin(c *gin.Context) {
 	if err := s.origins.check(c.Request, false); err != nil {
 		c.Abort()
-		WriteProblem(c.Writer, c.Request, err)
+		s.refuse(c, err)
 	}
 }
 

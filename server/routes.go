@@ -16,7 +16,8 @@ func (s *Server) routes() error {
 	s.engine.GET("/livez", gin.WrapF(s.livez))
 	s.engine.GET("/readyz", gin.WrapF(s.readyz))
 
-	g := s.engine.Group(Prefix, noStore)
+	s.v1Routes()
+	g := s.engine.Group(Prefix, noStore, apiVersion)
 	a := s.newAPI(g.Group("", s.checkOrigin, s.strictBody))
 	s.api = a
 	s.authenticationRoutes(a)
@@ -41,14 +42,14 @@ var hidden = []string{"/metrics", "/debug", "/ops", "/admin", "/healthz"}
 // noRoute answers what no route matches: an API problem, or the page.
 func (s *Server) noRoute(c *gin.Context) {
 	path := c.Request.URL.Path
-	if m := versionPath.FindStringSubmatch(path); m != nil && m[1] != "v2" {
+	if m := versionPath.FindStringSubmatch(path); m != nil && m[1] != "v2" && !s.isV1(path) {
 		noStore(c)
-		WriteProblem(c.Writer, c.Request, fault.New(fault.UnknownVersion, "This API version does not exist. Supported: v2."))
+		WriteProblem(c.Writer, c.Request, fault.New(fault.UnknownVersion, "This API version does not exist. Supported: "+s.versions()+"."))
 		return
 	}
 	if path == "/api" || strings.HasPrefix(path, "/api/") {
 		noStore(c)
-		WriteProblem(c.Writer, c.Request, errNoSuchPath)
+		s.refuse(c, errNoSuchPath)
 		return
 	}
 	for _, h := range hidden {
@@ -74,5 +75,5 @@ var errNoSuchPath = fault.New(fault.NotFound, "No such path.")
 // noMethod answers a known path asked with another method; gin has set Allow.
 func (s *Server) noMethod(c *gin.Context) {
 	noStore(c)
-	WriteProblem(c.Writer, c.Request, fault.New(fault.MethodNotAllowed, "This path does not know that method; see Allow."))
+	s.refuse(c, fault.New(fault.MethodNotAllowed, "This path does not know that method; see Allow."))
 }

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
+
+	v1 "github.com/fluentpro/fluentpro/server/v1"
 )
 
 // Deps is what the server calls. Logger, Authenticator and the ports of the
@@ -45,6 +47,8 @@ type Deps struct {
 	Onboarding     Onboarding
 	Practice       Practice
 	Conversations  Conversations
+	// V1 is the surface of the first version; nil leaves it out.
+	V1 *v1.API
 	// Transcripts may be nil: there are no exports then.
 	Transcripts Transcripts
 

@@ -36,7 +36,7 @@ func (s *Server) strictBody(c *gin.Context) {
 	}
 	if err != nil {
 		c.Abort()
-		WriteProblem(c.Writer, r, err)
+		s.refuse(c, err)
 		return
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))

@@ -28,6 +28,7 @@ import (
 	"github.com/fluentpro/fluentpro/internal/sqldb"
 	"github.com/fluentpro/fluentpro/internal/upstream/fake"
 	"github.com/fluentpro/fluentpro/server"
+	v1 "github.com/fluentpro/fluentpro/server/v1"
 	"github.com/fluentpro/fluentpro/sessions"
 	"github.com/fluentpro/fluentpro/sessions/redisstore"
 	"github.com/fluentpro/fluentpro/streaming"
@@ -171,7 +172,7 @@ func (a *App) wireCore(ctx context.Context) error {
 	practise := practice.New(profiles{onboard}, start, practicesql.New(a.db), nil)
 	checkpoint := a.cfg.Checkpoint == "always" || a.cfg.Checkpoint == "auto" && embedded
 	a.runner = conversation.NewRunner(conversation.RunnerConfig{Lease: a.cfg.Lease, Total: a.client.Patience(), Checkpoint: checkpoint}, conversation.RunnerDeps{
-		Store: store, Log: rlog, Keeper: a.keeper, Model: a.client, Script: script{practise}, Members: a.members,
+		Store: store, Log: rlog, Keeper: a.keeper, Model: a.client, Script: script{practise, onboard}, Members: a.members,
 		Locks: locks, Metrics: metrics, Logger: a.log})
 	a.members.OnDead(a.runner.DropAll)
 	a.claimer = conversation.NewClaimer(store, a.runner, a.members, locks, a.cfg.Lease, a.cfg.Heartbeat/2, metrics, a.log)
@@ -210,9 +211,14 @@ func (a *App) wireFront(ctx context.Context) error {
 		return err
 	}
 	checks := a.checks()
+	old, err := v1.New(v1.Deps{Authentication: auth, Onboarding: a.front.onboarding, Interviews: interviews{a.engine, a.front.store},
+		Healthy: server.Ready(checks), Version: buildinfo.Read().Version, Environment: a.cfg.Profile})
+	if err != nil {
+		return err
+	}
 	s, err := server.New(server.Deps{
 		Logger: a.log, Version: buildinfo.Read().Version, Origins: origins, TrustedProxies: a.cfg.TrustedProxies,
-		Authenticator: verifier{auth}, Authentication: auth, Accounts: auth, Onboarding: a.front.onboarding, Practice: a.front.practice, Conversations: a.engine, Transcripts: a.front.store,
+		Authenticator: verifier{auth}, Authentication: auth, Accounts: auth, Onboarding: a.front.onboarding, Practice: a.front.practice, Conversations: a.engine, V1: old, Transcripts: a.front.store,
 		WebSocket: a.sessions.ServeWS, Events: a.sessions.ServeSSE, Log: a.sessions.ServeLog, Replies: a.sessions.ServeReply,
 		Static: web.Handler(), Info: a.info(), Checks: checks, Metrics: httpMetrics,
 	})

@@ -6,15 +6,19 @@ import (
 	"fmt"
 
 	"github.com/fluentpro/fluentpro/conversation"
+	"github.com/fluentpro/fluentpro/domains/onboarding"
 	"github.com/fluentpro/fluentpro/domains/practice"
 )
 
 // script lets practice say what the core asks: which prompt a run needs and
 // what a finished text means. The two rooms do not know each other.
-type script struct{ practice *practice.Service }
+type script struct {
+	practice   *practice.Service
+	onboarding *onboarding.Service
+}
 
 // Prompt implements conversation.Script.
-func (s script) Prompt(_ context.Context, st conversation.State, run conversation.Run) (conversation.Prompt, error) {
+func (s script) Prompt(ctx context.Context, st conversation.State, run conversation.Run) (conversation.Prompt, error) {
 	var p practice.Prompt
 	var err error
 	if run.Purpose == "scenario" {
@@ -25,7 +29,11 @@ func (s script) Prompt(_ context.Context, st conversation.State, run conversatio
 		for i, t := range turns {
 			lines[i] = practice.Line{Author: string(t.Author), Text: t.Text}
 		}
-		p, err = practice.PartnerPrompt(st.Header.Meta, lines)
+		if isInterview(st.Header.Meta) {
+			p, err = s.interviewPrompt(ctx, string(st.Header.Owner), lines)
+		} else {
+			p, err = practice.PartnerPrompt(st.Header.Meta, lines)
+		}
 	}
 	if err != nil {
 		return conversation.Prompt{}, fmt.Errorf("prompt of %s: %w", run.Purpose, err)

@@ -109,10 +109,9 @@ func (m model) Generate(ctx context.Context, p conversation.Prompt, emit func(st
 }
 
 // script tells the model which run it writes.
-type script struct{ w *world }
+type script struct{}
 
-func (s script) Prompt(_ context.Context, st conversation.State, run conversation.Run) (conversation.Prompt, error) {
-	s.w.check.prompt(run, st.Window(run))
+func (script) Prompt(_ context.Context, _ conversation.State, run conversation.Run) (conversation.Prompt, error) {
 	return conversation.Prompt{Purpose: run.Purpose, Version: fmt.Sprintf("%d/%d", run.No, run.Attempt)}, nil
 }
 

@@ -116,6 +116,7 @@ var fixtures = []struct{ rule, from, imp, says string }{
 	{"cmd/...", "cmd/fluentpro", module + "/cmd/other", "nobody looks up"},
 	{"server", "server", module + "/conversation/redislog", "the front door"},
 	{"server", "server", module + "/domains/practice/sqlstore", "the front door"},
+	{"server/v1", "server/v1", module + "/server", "no router"},
 	{"sessions", "sessions", module + "/conversation/redislog", "no transport"},
 	{"sessions/...", "sessions/redisstore", module + "/streaming", "knows its port"},
 	{"streaming", "streaming", module + "/sessions", "facts travel"},

@@ -20,7 +20,8 @@ type row struct {
 
 var table = []row{
 	{"cmd/...", []string{"..."}, "the switchboard wires everything"},
-	{"server", []string{"sessions", "streaming/...", "conversation", "conversation/inspector", "domains/authentication", "domains/onboarding", "domains/practice", "web/...", "internal/..."}, "the front door translates and decides nothing"},
+	{"server", []string{"server/v1", "sessions", "streaming/...", "conversation", "conversation/inspector", "domains/authentication", "domains/onboarding", "domains/practice", "web/...", "internal/..."}, "the front door translates and decides nothing"},
+	{"server/v1", []string{"domains/authentication", "domains/onboarding", "internal/fault"}, "the first version is another shape of the same use cases; it knows no router"},
 	{"sessions", []string{"streaming", "conversation", "internal/..."}, "a session knows no transport and no store"},
 	{"sessions/...", []string{"sessions", "conversation", "internal/..."}, "a store knows its port, and the ids and cursors it keeps"},
 	{"streaming", []string{"conversation", "internal/..."}, "facts travel; nothing is decided here"},

@@ -59,7 +59,7 @@ func Files() []File {
 		case "schema":
 			f.InUse = f.Text == string(ScenarioSchema)
 		default:
-			f.InUse = f.ID() == ScenarioVersion || f.ID() == PartnerVersion || f.ID() == RepairVersion
+			f.InUse = f.ID() == ScenarioVersion || f.ID() == PartnerVersion || f.ID() == RepairVersion || f.ID() == InterviewVersion
 		}
 		out = append(out, f)
 	}

@@ -10,6 +10,8 @@ const (
 	ScenarioVersion = "scenario.v1"
 	PartnerVersion  = "partner.v1"
 	RepairVersion   = "repair.v1"
+	// InterviewVersion is what an interviewer is told.
+	InterviewVersion = "interview.v1"
 )
 
 // Scenario tells the model how to write a scenario.
@@ -34,3 +36,8 @@ var Repair string
 //
 //go:embed partner.v1.txt
 var Partner string
+
+// Interview tells the model how to ask whom a learner talks to.
+//
+//go:embed interview.v1.txt
+var Interview string

@@ -110,6 +110,9 @@ const closingTurn = 6
 // hidden fact away only when it is asked for (or offered something for it),
 // checks details and asks on, in as many words as the level allows.
 func partnerLine(history []message) string {
+	if next := dataOf(history, "system developer").str("say_next"); next != "" {
+		return next // an interviewer is told what to ask
+	}
 	c := cardOf(history)
 	last := plainText(lastUser(history))
 	if last == "" || history[len(history)-1].Role == "system" && saidBy(history, "user") == "" {
