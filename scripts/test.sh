@@ -50,18 +50,28 @@ fi
 node_find
 aimock_find
 
+# Installs what a package.json locks, unless it is there.
+npm_locked() {
+	dir=$1
+	if [ ! -e "$dir/node_modules/.package-lock.json" ] || [ -n "$(find "$dir/package-lock.json" -newer "$dir/node_modules/.package-lock.json")" ]; then
+		say "installing $2 ($dir)"
+		NODE_EXTRA_CA_CERTS=${NODE_EXTRA_CA_CERTS:-/etc/ssl/certs/ca-certificates.crt} npm ci --prefix "$dir" --no-audit --no-fund --ignore-scripts --loglevel=error --fetch-retries=1 </dev/null >&2
+	fi
+}
+
 if [ -n "$node" ]; then
+	npm_locked web/client "TypeScript, React and esbuild, which check the client package"
+	npm_locked web/clienttests "the clients that are tested against the server"
 	for dir in web/client web/app; do
 		if [ -d "$dir/test" ]; then
 			say "client tests of $dir with Node $("$node" --version)"
-			(cd "$dir" && find test -name '*.test.js' -o -name '*.test.mjs' | sort | xargs "$node" --test) </dev/null
+			(cd "$dir" && find test -name '*.test.js' -o -name '*.test.mjs' | sort | FLUENTPRO_TEST_REQUIRE=1 xargs "$node" --test) </dev/null
 		fi
 	done
-	# Other people's clients, at the versions of the lock file.
-	if [ ! -e web/clienttests/node_modules/.package-lock.json ] || [ -n "$(find web/clienttests/package-lock.json -newer web/clienttests/node_modules/.package-lock.json)" ]; then
-		say "installing the clients that are tested against the server (web/clienttests)"
-		NODE_EXTRA_CA_CERTS=${NODE_EXTRA_CA_CERTS:-/etc/ssl/certs/ca-certificates.crt} npm ci --prefix web/clienttests --no-audit --no-fund --ignore-scripts --loglevel=error --fetch-retries=1 </dev/null >&2
-	fi
+	say "types of web/client"
+	for project in . test/types; do
+		(cd web/client && "$node" node_modules/typescript/bin/tsc -p "$project") </dev/null
+	done
 	PATH=$(dirname "$node"):$PATH
 	export PATH
 fi

@@ -1,4 +1,4 @@
-// Types of @fluentpro/client, written by hand; test/types.check.js holds the
+// Types of fluentpro, written by hand; test/types.check.js holds the
 // implementation to them.
 
 export type ConnectionState = 'connecting' | 'online' | 'reconnecting' | 'offline' | 'signed_out' | 'outdated';
@@ -150,24 +150,60 @@ export interface KeyValueStorage {
 
 export interface ClientOptions {
   /** Address of the server without a path; a browser's own origin by default. */
-  baseURL?: string;
-  /** The access token; left out where cookies speak. */
-  token?: () => string | Promise<string>;
-  /** Gets new tokens; false means that the learner has to sign in. */
-  refresh?: () => Promise<boolean>;
+  baseURL?: string | undefined;
+  /**
+   * The access token, asked for before each request and each connection; left
+   * out where cookies speak. With `refresh` the server has refused the last
+   * one: answer another, or null when the learner has to sign in.
+   */
+  getToken?: ((o: { refresh: boolean }) => string | null | undefined | Promise<string | null | undefined>) | undefined;
+  /** Renews a cookie, or tokens kept elsewhere; false: the learner has to sign in. */
+  refresh?: (() => Promise<boolean>) | undefined;
   /** Keeps unsent messages over a reload, e.g. localStorage. */
   storage?: KeyValueStorage;
-  /** In the order of preference; websocket, sse, poll by default. */
+  /** In the order of preference; websocket, sse, poll by default, without sse where fetch has no streams. */
   transports?: TransportName[];
   /** Name and version of the program, for the server's log. */
   name?: string;
-  WebSocket?: typeof WebSocket;
-  fetch?: typeof fetch;
+  WebSocket?: WebSocketConstructor;
+  fetch?: FetchLike;
   clock?: Clock;
   random?: () => number;
   lifecycle?: Lifecycle;
   newId?: () => string;
 }
+
+/** What is asked of a fetch; the global one of any platform fits. */
+export type FetchLike = (url: string, init?: any) => Promise<ResponseLike>;
+
+export interface FetchInit {
+  method?: string;
+  headers?: Record<string, string>;
+  body?: string;
+  signal?: AbortSignal;
+}
+
+/** What is read of a response. `body` may be missing: then there are no streams. */
+export interface ResponseLike {
+  readonly ok: boolean;
+  readonly status: number;
+  readonly headers: { get(name: string): string | null };
+  readonly body?: any;
+  json(): Promise<any>;
+}
+
+/** What is used of a WebSocket; the browsers' own, Node's and the ws package fit. */
+export interface WebSocketLike {
+  readonly readyState: number;
+  onopen: ((event: any) => any) | null;
+  onmessage: ((event: any) => any) | null;
+  onclose: ((event: any) => any) | null;
+  onerror: ((event: any) => any) | null;
+  send(data: string): void;
+  close(code?: number): void;
+}
+
+export type WebSocketConstructor = new (url: string, protocols?: any) => WebSocketLike;
 
 export interface FieldError {
   field: string;
@@ -177,6 +213,7 @@ export interface FieldError {
 
 export class ClientError extends Error {
   constructor(code: string, message: string, more?: { retryable?: boolean; retryMs?: number; status?: number; fields?: FieldError[]; requestId?: string });
+  /** One of the server's codes, `connection_lost`, or `http_` and the status. */
   readonly code: string;
   readonly retryable: boolean;
   readonly retryMs: number;

@@ -86,7 +86,7 @@ export async function nativeWS({ base, token, conversation }, tell) {
 // Our own client, which chooses its transport itself.
 export async function ownClient({ base, token, conversation }, tell) {
   const { Client } = await import('../client/src/index.js');
-  const client = new Client({ baseURL: base, token: () => token });
+  const client = new Client({ baseURL: base, getToken: () => token });
   let wanted = '';
   let told = '';
   client.onStatus((s) => tell({ event: 'status', state: s.state, reason: s.transport }));

@@ -1,7 +1,7 @@
 // The client: one connection, many conversations.
-import { Connection } from './connection.js';
-import { Conversation } from './conversation.js';
-import { Http } from './http.js';
+import { connection } from './connection.js';
+import { talk } from './conversation.js';
+import { requests } from './http.js';
 import { lifecycleOf } from './lifecycle.js';
 
 /** @typedef {import('../index.d.ts').ClientOptions} ClientOptions */
@@ -10,57 +10,67 @@ import { lifecycleOf } from './lifecycle.js';
 /** @type {import('../index.d.ts').Clock} */
 const systemClock = {
   now: () => Date.now(),
-  setTimeout: (fn, ms) => globalThis.setTimeout(fn, ms),
-  clearTimeout: (id) => globalThis.clearTimeout(/** @type {any} */ (id)),
+  setTimeout: (fn, ms) => setTimeout(fn, ms),
+  clearTimeout: (id) => clearTimeout(/** @type {any} */ (id)),
 };
 
 /** See README.md for examples. */
 export class Client {
+  #conversation;
+  #connection;
+  /** @type {Set<(s: ConnectionStatus) => void>} */ #listeners = new Set();
+
   /** @param {ClientOptions} [o] */
   constructor(o = {}) {
     const clock = o.clock ?? systemClock;
-    const base = o.baseURL ?? globalThis.location?.origin;
-    if (!base) throw new TypeError('Client: baseURL is needed outside a browser');
+    const baseURL = o.baseURL ?? globalThis.location?.origin;
+    if (!baseURL) throw new TypeError('Client: baseURL is needed outside a browser');
     /** Requests to the API with the same authentication. */
-    this.http = new Http({
-      baseURL: base, clock, name: o.name ?? '@fluentpro/client/0.1.0',
-      fetch: o.fetch ?? ((input, init) => globalThis.fetch(input, init)), token: o.token, refresh: o.refresh,
-    });
-    /** @private */ this._clock = clock;
-    /** @private */ this._storage = o.storage ?? null;
-    /** @private */ this._newId = o.newId ?? (() => newId());
-    /** @private @type {Map<string, Conversation>} */ this._conversations = new Map();
-    /** @private @type {Set<(s: ConnectionStatus) => void>} */ this._listeners = new Set();
-    /** @private */ this._connection = new Connection({
+    this.http = requests({ baseURL, clock, fetch: o.fetch ?? ((url, init) => fetch(url, init)), name: o.name ?? 'fluentpro-js/0.1.0', getToken: o.getToken, refresh: o.refresh });
+    /** @type {Map<string, import('./conversation.js').Talk>} */
+    const talks = new Map();
+    const line = connection({
       http: this.http, clock, WebSocket: o.WebSocket ?? globalThis.WebSocket, random: o.random ?? Math.random,
-      lifecycle: o.lifecycle ?? lifecycleOf(globalThis), transports: o.transports ?? ['websocket', 'sse', 'poll'],
-      cursors: () => this._cursors(),
+      lifecycle: o.lifecycle ?? lifecycleOf(globalThis),
+      transports: o.transports ?? (o.fetch || streams() ? ['websocket', 'sse', 'poll'] : ['websocket', 'poll']),
+      cursors: () => [...talks].filter(([, t]) => t.open.active).map(([c, t]) => {
+        t.attached();
+        return { c, cur: t.open.cursor || undefined };
+      }),
+      onAttached: (c) => talks.get(c)?.attached(),
       onMessages: (c, msgs) => {
-        const conv = this._conversations.get(c);
-        if (conv?.active) conv._receive(msgs);
-        else this._connection.unsubscribe(c); // brought back by the session, no longer wanted
+        const t = talks.get(c);
+        if (t?.open.active) t.receive(msgs);
+        else line.unsubscribe(c); // brought back by the session, no longer wanted
       },
-      onProblem: (c, err) => this._conversations.get(c)?._fail(err),
+      onProblem: (c, err) => talks.get(c)?.fail(err),
       onStatus: (s) => {
-        if (s.state === 'online') for (const c of this._conversations.values()) c._online();
-        for (const l of [...this._listeners]) l(s);
+        if (s.state === 'online') for (const t of talks.values()) t.online();
+        for (const l of [...this.#listeners]) l(s);
       },
     });
+    this.#connection = line;
+    const shared = { connection: line, clock, storage: o.storage ?? null, newId: o.newId ?? newId };
+    this.#conversation = (/** @type {string} */ id) => {
+      const t = talks.get(id) ?? talk(id, shared);
+      talks.set(id, t);
+      return t.open;
+    };
   }
 
   /** The connection as it is now. */
   get status() {
-    return this._connection.status;
+    return this.#connection.status();
   }
 
   /** Begins to connect, and again after a sign-in. */
   connect() {
-    this._connection.connect();
+    this.#connection.connect();
   }
 
   /** Ends the connection; unsent messages stay in the storage. */
   close() {
-    this._connection.close();
+    this.#connection.close();
   }
 
   /**
@@ -69,42 +79,35 @@ export class Client {
    * @returns {() => void}
    */
   onStatus(listener) {
-    this._listeners.add(listener);
+    this.#listeners.add(listener);
     listener(this.status);
-    return () => this._listeners.delete(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   /**
    * The conversation (or the scenario request) with this id.
    * @param {string} id
-   * @returns {Conversation}
    */
   conversation(id) {
-    let c = this._conversations.get(id);
-    if (!c) {
-      c = new Conversation(id, { connection: this._connection, clock: this._clock, storage: this._storage, newId: this._newId });
-      this._conversations.set(id, c);
-    }
-    return c;
-  }
-
-  /** @private */
-  _cursors() {
-    /** @type {{ c: string, cur?: string }[]} */
-    const out = [];
-    for (const c of this._conversations.values()) {
-      if (c.active) out.push(c.cursor ? { c: c.id, cur: c.cursor } : { c: c.id });
-    }
-    return out;
+    return this.#conversation(id);
   }
 }
 
 /**
- * A client id. crypto.randomUUID needs a secure context, which a page on a
- * LAN address is not; getRandomValues works everywhere.
+ * Whether fetch gives a body piece by piece. React Native's does not: it would
+ * keep the whole stream until its end.
+ */
+function streams() {
+  return typeof Response === 'function' && 'body' in Response.prototype;
+}
+
+/**
+ * A client id: unique, not secret. crypto.randomUUID needs a secure context,
+ * which a page on a LAN address is not; React Native has no crypto at all.
  * @returns {string}
  */
 export function newId() {
-  const b = globalThis.crypto.getRandomValues(new Uint8Array(16));
+  const b = new Uint8Array(16).map(() => Math.random() * 256);
+  globalThis.crypto?.getRandomValues?.(b);
   return Array.from(b, (x) => x.toString(16).padStart(2, '0')).join('');
 }

@@ -1,21 +1,27 @@
 // The connection: which transport, when to try again, what state it is in.
-import { CLOSE, STATES, closeAdvice } from './protocol.js';
-import { Backoff, HEALTHY_MS } from './backoff.js';
+import { NORMAL, OUTDATED, STATES, closeAdvice } from './protocol.js';
+import { HEALTHY_MS, backoff } from './backoff.js';
 import { connectionLost } from './fault.js';
-import { WebSocketTransport } from './websocket.js';
-import { EventStreamTransport } from './eventstream.js';
-import { LongPollTransport } from './longpoll.js';
+import { webSocket } from './websocket.js';
+import { eventStream } from './eventstream.js';
+import { longPoll } from './longpoll.js';
 
 /** @typedef {import('../index.d.ts').ConnectionStatus} ConnectionStatus */
 /** @typedef {import('../index.d.ts').TransportName} TransportName */
 /** @typedef {{ op: 'send' | 'cancel', c: string, key?: string, args: Record<string, any> }} Command */
 /**
- * What a transport tells.
+ * How a transport ended. `opened`: it had worked; `blocked`: it cannot work
+ * here; `retryMs`: the server asks for so much patience.
+ * @typedef {{ code: number, reason: string, opened: boolean, blocked?: boolean, retryMs?: number }} Down
+ */
+/**
+ * What a transport tells. `attached` comes before anything of a new reading.
  * @typedef {{
  *   up: (session: string) => void,
+ *   attached: (c: string) => void,
  *   messages: (c: string, msgs: any[]) => void,
  *   problem: (c: string, err: import('./fault.js').ClientError) => void,
- *   down: (d: { code: number, reason: string, opened: boolean }) => void,
+ *   down: (d: Down) => void,
  * }} Sink
  */
 /**
@@ -23,7 +29,7 @@ import { LongPollTransport } from './longpoll.js';
  * @typedef {{
  *   http: import('./http.js').Http,
  *   clock: import('../index.d.ts').Clock,
- *   WebSocket: typeof WebSocket,
+ *   WebSocket: import('../index.d.ts').WebSocketConstructor,
  *   session: () => string,
  *   resume: () => { c: string, cur?: string }[],
  * }} TransportOptions
@@ -34,207 +40,186 @@ import { LongPollTransport } from './longpoll.js';
  *   command: (cmd: Command) => Promise<any>, probe: () => void, close: () => void,
  * }} Transport
  */
+/**
+ * @typedef {{
+ *   http: import('./http.js').Http, clock: import('../index.d.ts').Clock,
+ *   WebSocket: import('../index.d.ts').WebSocketConstructor | undefined,
+ *   random: () => number, lifecycle: import('../index.d.ts').Lifecycle, transports: TransportName[],
+ *   cursors: () => { c: string, cur?: string }[],
+ *   onAttached: (c: string) => void,
+ *   onMessages: (c: string, msgs: any[]) => void,
+ *   onProblem: (c: string, err: import('./fault.js').ClientError) => void,
+ *   onStatus: (s: ConnectionStatus) => void,
+ * }} ConnectionOptions
+ */
+/** @typedef {ReturnType<typeof connection>} Connection */
 
-const LADDER = /** @type {const} */ ({
-  websocket: WebSocketTransport,
-  sse: EventStreamTransport,
-  poll: LongPollTransport,
-});
+/** @type {Record<TransportName, (o: TransportOptions, sink: Sink) => Transport>} */
+const TRANSPORTS = { websocket: webSocket, sse: eventStream, poll: longPoll };
 
 /** So many refusals by a reachable server mean that the way is blocked. */
 const BLOCKED_AFTER = 2;
 /** After this long a better transport gets another chance. */
 const UPGRADE_MS = 300_000;
+/** A server's wish for patience is heeded so far. */
+const PATIENCE_MS = 60_000;
 
-/** Keeps one connection alive, whatever the network does. */
-export class Connection {
-  /**
-   * @param {{
-   *   http: import('./http.js').Http, clock: import('../index.d.ts').Clock, WebSocket: typeof WebSocket | undefined,
-   *   random: () => number, lifecycle: import('../index.d.ts').Lifecycle, transports: TransportName[],
-   *   cursors: () => { c: string, cur?: string }[],
-   *   onMessages: (c: string, msgs: any[]) => void,
-   *   onProblem: (c: string, err: import('./fault.js').ClientError) => void,
-   *   onStatus: (s: ConnectionStatus) => void,
-   * }} o
-   */
-  constructor(o) {
-    /** @private */ this._o = o;
-    /** @private */ this._ladder = o.transports.filter((t) => t !== 'websocket' || o.WebSocket);
-    /** @private */ this._rung = 0;
-    /** @private */ this._refused = 0;
-    /** @private */ this._lastTop = 0;
-    /** @private */ this._wanted = false;
-    /** @private */ this._ever = false;
-    /** @private */ this._session = '';
-    /** @private */ this._backoff = new Backoff(o.random);
-    /** @private @type {Transport | null} */ this._transport = null;
-    /** @private @type {unknown} */ this._retry = null;
-    /** @private @type {unknown} */ this._health = null;
-    /** @private @type {(() => void) | null} */ this._unlisten = null;
-    /** @type {ConnectionStatus} */
-    this.status = { state: 'connecting', number: STATES.connecting, code: 0, reason: '', transport: '', since: o.clock.now() };
-  }
-
-  /** Begins, or begins again after a sign-in. */
-  connect() {
-    if (this._wanted) return;
-    this._wanted = true;
-    this._unlisten = this._o.lifecycle.listen((what) => this._signal(what));
-    this._backoff.reset();
-    this._attempt();
-  }
-
-  /** Ends it for good; connect begins anew. */
-  close() {
-    this._halt();
-    this._set('offline', CLOSE.normal, 'closed');
-  }
-
-  /** @param {Command} cmd @returns {Promise<any>} */
-  command(cmd) {
-    return this._transport && this.status.state === 'online' ? this._transport.command(cmd) : Promise.reject(connectionLost());
-  }
-
-  /** @param {string} c @param {string} cur */
-  subscribe(c, cur) {
-    this._transport?.subscribe(c, cur);
-  }
-
-  /** @param {string} c */
-  unsubscribe(c) {
-    this._transport?.unsubscribe(c);
-  }
-
-  /** @private */
-  _halt() {
-    this._wanted = false;
-    this._unlisten?.();
-    this._unlisten = null;
-    this._o.clock.clearTimeout(this._retry);
-    this._o.clock.clearTimeout(this._health);
-    this._retry = null;
-    this._transport?.close();
-    this._transport = null;
-  }
-
-  /** @private */
-  _attempt() {
-    this._retry = null;
-    if (!this._wanted || this._transport) return;
-    const { clock } = this._o;
-    if (this._rung > 0 && clock.now() - this._lastTop > UPGRADE_MS) {
-      this._rung = 0;
-      this._refused = 0;
-    }
-    if (this._rung === 0) this._lastTop = clock.now();
-    if (this.status.state !== 'offline' || !this._o.lifecycle.offline()) {
-      this._set(this._ever ? 'reconnecting' : 'connecting', this.status.code, this.status.reason);
-    }
-    const name = this._ladder[this._rung];
-    /** @type {Transport | null} */
-    let mine = null;
-    const current = () => mine !== null && this._transport === mine;
-    const T = LADDER[name];
-    mine = new T(
-      {
-        http: this._o.http, clock, WebSocket: /** @type {typeof WebSocket} */ (this._o.WebSocket),
-        session: () => this._session, resume: this._o.cursors,
-      },
-      {
-        up: (session) => current() && this._up(name, session),
-        messages: (c, msgs) => current() && this._o.onMessages(c, msgs),
-        problem: (c, err) => current() && this._o.onProblem(c, err),
-        down: (d) => {
-          if (!current()) return;
-          this._transport = null;
-          void this._down(d);
-        },
-      },
-    );
-    this._transport = mine;
-  }
+/**
+ * Keeps one connection alive, whatever the network does.
+ * @param {ConnectionOptions} o
+ */
+export function connection(o) {
+  const { clock, http, lifecycle, onStatus } = o;
+  const ladder = o.transports.filter((t) => t !== 'websocket' || o.WebSocket);
+  const wait = backoff(o.random);
+  let rung = 0;
+  let refused = 0;
+  let lastTop = 0;
+  let wanted = false;
+  let ever = false;
+  let session = '';
+  /** @type {Transport | null} */
+  let transport = null;
+  /** @type {unknown} */
+  let retry = null;
+  /** @type {unknown} */
+  let health = null;
+  /** @type {(() => void) | null} */
+  let unlisten = null;
+  /** @type {ConnectionStatus} */
+  let status = { state: 'connecting', number: STATES.connecting, code: 0, reason: '', transport: '', since: clock.now() };
 
   /**
-   * @private
-   * @param {TransportName} name
-   * @param {string} session
-   */
-  _up(name, session) {
-    if (session) this._session = session;
-    this._ever = true;
-    this._refused = 0;
-    this._o.clock.clearTimeout(this._health);
-    this._health = this._o.clock.setTimeout(() => this._backoff.reset(), HEALTHY_MS);
-    this._set('online', 0, '', name);
-  }
-
-  /**
-   * @private
-   * @param {{ code: number, reason: string, opened: boolean }} d
-   */
-  async _down(d) {
-    this._o.clock.clearTimeout(this._health);
-    const advice = closeAdvice(d.code);
-    if (advice === 'stop') {
-      this._halt();
-      this._set(d.code === CLOSE.version ? 'outdated' : 'offline', d.code, d.reason);
-      return;
-    }
-    this._set(this._o.lifecycle.offline() ? 'offline' : this._ever ? 'reconnecting' : 'connecting', d.code, d.reason);
-    let unauthorized = advice === 'token';
-    if (!d.opened && !unauthorized) {
-      const found = await this._o.http.probe();
-      unauthorized = found === 'unauthorized';
-      if (found === 'reachable' && ++this._refused >= BLOCKED_AFTER) {
-        this._refused = 0;
-        this._rung = (this._rung + 1) % this._ladder.length;
-      }
-    }
-    if (unauthorized && this._wanted) {
-      let fresh = true;
-      try {
-        fresh = await this._o.http.refresh();
-      } catch {
-        // Nobody knows; try again later with what we have.
-      }
-      if (!fresh && this._wanted) {
-        this._halt();
-        this._set('signed_out', d.code, d.reason);
-        return;
-      }
-    }
-    if (!this._wanted || this._transport || this._retry !== null) return;
-    this._retry = this._o.clock.setTimeout(() => this._attempt(), this._backoff.next());
-  }
-
-  /**
-   * @private
-   * @param {'wake' | 'offline'} what
-   */
-  _signal(what) {
-    if (what === 'offline' || this.status.state === 'online') {
-      // The device may be wrong about its network: ask the server.
-      this._transport?.probe();
-      return;
-    }
-    if (this._retry === null) return;
-    this._o.clock.clearTimeout(this._retry);
-    this._backoff.reset();
-    this._attempt();
-  }
-
-  /**
-   * @private
    * @param {ConnectionStatus['state']} state
    * @param {number} code
    * @param {string} reason
-   * @param {TransportName | ''} [transport]
+   * @param {TransportName | ''} [name]
    */
-  _set(state, code, reason, transport = '') {
-    const was = this.status;
-    const since = was.state === state ? was.since : this._o.clock.now();
-    this.status = { state, number: STATES[state], code, reason, transport, since };
-    if (was.state !== state || was.transport !== transport) this._o.onStatus(this.status);
-  }
+  const set = (state, code, reason, name = '') => {
+    const was = status;
+    const since = was.state === state ? was.since : clock.now();
+    status = { state, number: STATES[state], code, reason, transport: name, since };
+    if (was.state !== state || was.transport !== name) onStatus(status);
+  };
+  const trying = () => (ever ? 'reconnecting' : 'connecting');
+  const halt = () => {
+    wanted = false;
+    unlisten?.();
+    unlisten = null;
+    clock.clearTimeout(retry);
+    clock.clearTimeout(health);
+    retry = null;
+    transport?.close();
+    transport = null;
+  };
+  const nextRung = () => {
+    refused = 0;
+    rung = (rung + 1) % ladder.length;
+  };
+
+  const attempt = () => {
+    retry = null;
+    if (!wanted || transport) return;
+    if (rung > 0 && clock.now() - lastTop > UPGRADE_MS) {
+      rung = 0;
+      refused = 0;
+    }
+    if (rung === 0) lastTop = clock.now();
+    if (status.state !== 'offline' || !lifecycle.offline()) set(trying(), status.code, status.reason);
+    const name = ladder[rung];
+    /** @type {Transport | null} */
+    let mine = null;
+    // What a transport says after it was given up is not heard.
+    /** @template {any[]} A @param {(...a: A) => void} f @returns {(...a: A) => void} */
+    const heard = (f) => (...a) => {
+      if (mine === null || transport === mine) f(...a);
+    };
+    mine = TRANSPORTS[name](
+      { http, clock, WebSocket: /** @type {any} */ (o.WebSocket), session: () => session, resume: o.cursors },
+      {
+        attached: heard(o.onAttached),
+        messages: heard(o.onMessages),
+        problem: heard(o.onProblem),
+        up: heard((s) => {
+          if (s) session = s;
+          ever = true;
+          refused = 0;
+          clock.clearTimeout(health);
+          health = clock.setTimeout(wait.reset, HEALTHY_MS);
+          set('online', 0, '', name);
+        }),
+        down: heard((d) => {
+          transport = null;
+          void down(d);
+        }),
+      },
+    );
+    transport = mine;
+  };
+
+  /** @param {Down} d */
+  const down = async (d) => {
+    clock.clearTimeout(health);
+    const advice = closeAdvice(d.code);
+    if (advice === 'stop') {
+      halt();
+      set(d.code === OUTDATED ? 'outdated' : 'offline', d.code, d.reason);
+      return;
+    }
+    set(lifecycle.offline() ? 'offline' : trying(), d.code, d.reason);
+    let unauthorized = advice === 'token';
+    if (d.blocked) nextRung();
+    else if (!d.opened && !unauthorized) {
+      const found = await http.probe();
+      unauthorized = found === 'unauthorized';
+      if (found === 'reachable' && ++refused >= BLOCKED_AFTER) nextRung();
+    }
+    if (unauthorized && wanted) {
+      // Nobody knows (a rejection): try again later with what we have.
+      const fresh = await http.refresh().catch(() => true);
+      if (!fresh && wanted) {
+        halt();
+        set('signed_out', d.code, d.reason);
+        return;
+      }
+    }
+    if (!wanted || transport || retry !== null) return;
+    retry = clock.setTimeout(attempt, Math.max(wait.next(), Math.min(d.retryMs ?? 0, PATIENCE_MS)));
+  };
+
+  /** @param {'wake' | 'offline'} what */
+  const signal = (what) => {
+    if (what === 'offline' || status.state === 'online') {
+      // The device may be wrong about its network: ask the server.
+      transport?.probe();
+      return;
+    }
+    if (retry === null) return;
+    clock.clearTimeout(retry);
+    wait.reset();
+    attempt();
+  };
+
+  return {
+    status: () => status,
+    /** Begins, or begins again after a sign-in. */
+    connect() {
+      if (wanted) return;
+      wanted = true;
+      unlisten = lifecycle.listen(signal);
+      wait.reset();
+      attempt();
+    },
+    /** Ends it for good; connect begins anew. */
+    close() {
+      halt();
+      set('offline', NORMAL, 'closed');
+    },
+    /** @param {Command} cmd @returns {Promise<any>} */
+    command: (cmd) => (transport && status.state === 'online' ? transport.command(cmd) : Promise.reject(connectionLost())),
+    /** @param {string} c @param {string} cur */
+    subscribe: (c, cur) => transport?.subscribe(c, cur),
+    /** @param {string} c */
+    unsubscribe: (c) => transport?.unsubscribe(c),
+  };
 }

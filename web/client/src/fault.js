@@ -5,57 +5,46 @@ export class ClientError extends Error {
   /**
    * @param {string} code
    * @param {string} message
-   * @param {{ retryable?: boolean, retryMs?: number, status?: number, fields?: import('../index.d.ts').FieldError[], requestId?: string }} [more]
+   * @param {any} [more] the rest, in our words or in the server's
    */
   constructor(code, message, more = {}) {
     super(message || code);
     this.name = 'ClientError';
     this.code = code;
     this.retryable = more.retryable === true;
-    this.retryMs = more.retryMs ?? 0;
+    /** @type {number} */
+    this.retryMs = more.retryMs ?? more.retry_ms ?? 0;
+    /** @type {number} */
     this.status = more.status ?? 0;
-    this.fields = more.fields ?? [];
-    this.requestId = more.requestId ?? '';
+    /** @type {import('../index.d.ts').FieldError[]} */
+    this.fields = more.fields ?? more.errors ?? [];
+    /** @type {string} */
+    this.requestId = more.requestId ?? more.request_id ?? '';
   }
 }
 
 /** The answer never came: repeat with the same id. */
-export function connectionLost() {
-  return new ClientError('connection_lost', 'The connection was lost.', { retryable: true });
-}
+export const connectionLost = () => new ClientError('connection_lost', 'The connection was lost.', { retryable: true });
 
 /**
- * Statuses that a repetition may heal.
- * @param {number} status
+ * An error frame or a failed result.
+ * @param {any} err
  */
-function passing(status) {
-  return status === 408 || status === 425 || status === 429 || status >= 500;
-}
+export const toError = (err) => (err instanceof ClientError ? err : new ClientError(err.code ?? 'internal', err.message, err));
 
 /**
  * Reads a response with a problem body; any other body gives a code made of
  * the status.
- * @param {Response} res
+ * @param {import('../index.d.ts').ResponseLike} res
  * @returns {Promise<ClientError>}
  */
 export async function errorOf(res) {
+  const { status } = res;
   /** @type {any} */
-  let body = null;
-  try {
-    body = await res.json();
-  } catch {
-    // A proxy's page, or nothing.
-  }
-  const after = Number(res.headers.get('retry-after'));
-  return new ClientError(
-    typeof body?.code === 'string' ? body.code : `http_${res.status}`,
-    body?.detail || body?.title || `The server answered ${res.status}.`,
-    {
-      retryable: typeof body?.retryable === 'boolean' ? body.retryable : passing(res.status),
-      retryMs: body?.retry_ms > 0 ? body.retry_ms : after > 0 ? after * 1000 : 0,
-      status: res.status,
-      fields: Array.isArray(body?.errors) ? body.errors : [],
-      requestId: body?.request_id ?? '',
-    },
-  );
+  const body = (await res.json().catch(() => null)) ?? {}; // nothing: a proxy's page
+  return new ClientError(body.code ?? `http_${status}`, body.detail || body.title || `The server answered ${status}.`, {
+    retryable: /^(408|425|429|5..)$/.test(`${status}`), // what a repetition may heal, if the body does not tell
+    retryMs: body.retry_ms || Number(res.headers.get('retry-after')) * 1000 || 0,
+    ...body, status,
+  });
 }

@@ -1,119 +1,114 @@
 // Requests to the API: the token or the cookie, one refresh at a time, and
 // errors with stable codes.
 import { API } from './protocol.js';
-import { ClientError, errorOf } from './fault.js';
+import { connectionLost, errorOf } from './fault.js';
 
 const PROBE_MS = 8000;
 
-/** @typedef {import('../index.d.ts').Clock} Clock */
+/** @typedef {import('../index.d.ts').FetchInit} FetchInit */
+/** @typedef {ReturnType<typeof requests>} Http */
 
-/** Requests with authentication; shared by everything that speaks HTTP here. */
-export class Http {
-  /**
-   * @param {{ baseURL: string, fetch: typeof fetch, clock: Clock, name: string,
-   *   token?: () => string | Promise<string>, refresh?: () => Promise<boolean> }} o
-   */
-  constructor(o) {
-    this.base = o.baseURL.replace(/\/+$/, '') + API;
-    this.fetch = o.fetch;
-    this.clock = o.clock;
-    this.name = o.name;
-    this.tokenOf = o.token;
-    /** @private */ this._refresh = o.refresh;
-    /** @private @type {Promise<boolean> | null} */ this._refreshing = null;
-  }
+/**
+ * Requests with authentication; shared by everything that speaks HTTP here.
+ * @param {{ baseURL: string, fetch: import('../index.d.ts').FetchLike, clock: import('../index.d.ts').Clock, name: string,
+ *   getToken?: import('../index.d.ts').ClientOptions['getToken'], refresh?: () => Promise<boolean> }} o
+ */
+export function requests(o) {
+  const base = o.baseURL.replace(/\/+$/, '') + API;
+  const { clock, name, getToken } = o;
+  /** The token that was used last. */
+  let used = '';
+  /** @type {Promise<boolean> | null} */
+  let refreshing = null;
 
   /** The token, or "" when the cookie speaks. */
-  async token() {
-    return this.tokenOf ? await this.tokenOf() : '';
-  }
-
+  const token = async () => {
+    used = (await getToken?.({ refresh: false })) ?? '';
+    return used;
+  };
+  const renew = async () => {
+    if (o.refresh) return o.refresh();
+    // A token that was refused just now is no new one.
+    const refused = used;
+    const fresh = await getToken?.({ refresh: true });
+    return !!fresh && fresh !== refused;
+  };
   /**
    * Gets new tokens, one request however many ask. False means that the
    * learner has to sign in; a rejection means that nobody knows.
    * @returns {Promise<boolean>}
    */
-  refresh() {
-    const again = this._refresh;
-    if (!again) return Promise.resolve(false);
-    this._refreshing ??= (async () => again())().finally(() => {
-      this._refreshing = null;
+  const refresh = () => {
+    refreshing ??= renew().finally(() => {
+      refreshing = null;
     });
-    return this._refreshing;
-  }
-
+    return refreshing;
+  };
   /**
    * One request as it is, any status.
    * @param {string} path
-   * @param {RequestInit} [init]
-   * @returns {Promise<Response>}
+   * @param {FetchInit} [init]
    */
-  async raw(path, init = {}) {
-    const headers = new Headers(init.headers);
-    headers.set('X-Conv-Client', this.name);
-    const token = await this.token();
-    if (token) headers.set('Authorization', `Bearer ${token}`);
-    return this.fetch(this.base + path, { credentials: 'same-origin', cache: 'no-store', ...init, headers });
-  }
-
-  /**
-   * JSON in, JSON out; a 401 is repeated once after a refresh.
-   * @param {string} method
-   * @param {string} path
-   * @param {unknown} [body]
-   * @param {{ signal?: AbortSignal, refresh?: boolean }} [o]
-   * @returns {Promise<any>}
-   */
-  async json(method, path, body, o = {}) {
-    /** @type {RequestInit} */
-    const init = { method, headers: { Accept: 'application/json, application/problem+json' }, signal: o.signal ?? null };
-    if (body !== undefined) {
-      init.body = JSON.stringify(body);
-      init.headers = { ...init.headers, 'Content-Type': 'application/json' };
-    }
-    let res = await this.request(path, init);
-    if (res.status === 401 && o.refresh !== false && (await this.refresh())) {
-      res = await this.request(path, init);
-    }
-    if (!res.ok) throw await errorOf(res);
-    if (res.status === 204) return null;
+  const raw = async (path, init = {}) => {
+    const bearer = await token();
+    const headers = { ...init.headers, 'X-Conv-Client': name, ...(bearer && { Authorization: `Bearer ${bearer}` }) };
+    return o.fetch(base + path, { credentials: 'same-origin', cache: 'no-store', ...init, headers });
+  };
+  /** @param {string} path @param {FetchInit} init */
+  const request = async (path, init) => {
     try {
-      return await res.json();
-    } catch {
-      throw new ClientError('connection_lost', 'The answer was cut off.', { retryable: true });
-    }
-  }
-
-  /**
-   * @private
-   * @param {string} path
-   * @param {RequestInit} init
-   */
-  async request(path, init) {
-    try {
-      return await this.raw(path, init);
+      return await raw(path, init);
     } catch (err) {
-      if (init.signal?.aborted) throw err;
-      throw new ClientError('connection_lost', 'The server cannot be reached.', { retryable: true });
+      throw init.signal?.aborted ? err : connectionLost();
     }
-  }
-
+  };
   /**
-   * Says why something could not connect: browsers hide the status of a
-   * refused WebSocket.
-   * @returns {Promise<'reachable' | 'unauthorized' | 'unreachable'>}
+   * Something that is given up after so long.
+   * @template T
+   * @param {number} ms
+   * @param {(signal: AbortSignal) => Promise<T>} f
    */
-  async probe() {
+  const timed = (ms, f) => {
     const abort = new AbortController();
-    const timer = this.clock.setTimeout(() => abort.abort(), PROBE_MS);
-    try {
-      const res = await this.raw('/me', { signal: abort.signal });
-      if (res.status === 401) return 'unauthorized';
-      return res.status >= 500 ? 'unreachable' : 'reachable';
-    } catch {
-      return 'unreachable';
-    } finally {
-      this.clock.clearTimeout(timer);
-    }
-  }
+    const timer = clock.setTimeout(() => abort.abort(), ms);
+    return f(abort.signal).finally(() => clock.clearTimeout(timer));
+  };
+
+  return {
+    base, clock, name, token, refresh, raw,
+    /**
+     * JSON in, JSON out; a 401 is repeated once after a refresh.
+     * @param {string} method
+     * @param {string} path
+     * @param {unknown} [body]
+     * @param {{ signal?: AbortSignal, refresh?: boolean }} [how]
+     * @returns {Promise<any>}
+     */
+    async json(method, path, body, how = {}) {
+      /** @type {FetchInit} */
+      const init = { method, headers: { Accept: 'application/json, application/problem+json' } };
+      if (how.signal) init.signal = how.signal;
+      if (body !== undefined) {
+        init.body = JSON.stringify(body);
+        init.headers = { ...init.headers, 'Content-Type': 'application/json' };
+      }
+      let res = await request(path, init);
+      if (res.status === 401 && how.refresh !== false && (await refresh())) res = await request(path, init);
+      if (!res.ok) throw await errorOf(res);
+      if (res.status === 204) return null;
+      return res.json().catch(() => {
+        throw connectionLost(); // the answer was cut off
+      });
+    },
+    /**
+     * Says why something could not connect: browsers hide the status of a
+     * refused WebSocket.
+     * @returns {Promise<'reachable' | 'unauthorized' | 'unreachable'>}
+     */
+    probe: () => timed(PROBE_MS, (signal) => raw('/me', { signal })).then(
+      ({ status }) => (status === 401 ? 'unauthorized' : status >= 500 ? 'unreachable' : 'reachable'),
+      () => 'unreachable',
+    ),
+    timed,
+  };
 }

@@ -1,6 +1,5 @@
 // The public surface; index.d.ts describes it.
 export { Client, newId } from './client.js';
-export { Conversation } from './conversation.js';
 export { ClientError } from './fault.js';
 export { initialView, reduce } from './reducer.js';
 export { readPartialJSON } from './partial-json.js';

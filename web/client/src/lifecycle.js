@@ -3,30 +3,28 @@
 /** @typedef {import('../index.d.ts').Lifecycle} Lifecycle */
 
 /**
- * Listens where there is something to listen to; elsewhere (Node) it is silent.
+ * Listens to what there is: a page, a worker without a document, or nothing
+ * (Node, React Native).
  * @param {any} scope globalThis
  * @returns {Lifecycle}
  */
 export function lifecycleOf(scope) {
-  const doc = scope.document;
   return {
     offline: () => scope.navigator?.onLine === false,
     listen(signal) {
-      if (typeof scope.addEventListener !== 'function' || !doc) return () => {};
+      const doc = scope.document;
       const wake = () => signal('wake');
-      const offline = () => signal('offline');
-      const visible = () => doc.visibilityState === 'visible' && signal('wake');
-      scope.addEventListener('online', wake);
-      scope.addEventListener('pageshow', wake);
-      scope.addEventListener('offline', offline);
-      doc.addEventListener('visibilitychange', visible);
-      doc.addEventListener('resume', wake);
+      /** @type {[any, string, () => void][]} */
+      const all = [
+        [scope, 'online', wake],
+        [scope, 'pageshow', wake],
+        [scope, 'offline', () => signal('offline')],
+        [doc, 'visibilitychange', () => doc.visibilityState === 'visible' && wake()],
+        [doc, 'resume', wake],
+      ];
+      for (const [target, name, f] of all) target?.addEventListener?.(name, f);
       return () => {
-        scope.removeEventListener('online', wake);
-        scope.removeEventListener('pageshow', wake);
-        scope.removeEventListener('offline', offline);
-        doc.removeEventListener('visibilitychange', visible);
-        doc.removeEventListener('resume', wake);
+        for (const [target, name, f] of all) target?.removeEventListener?.(name, f);
       };
     },
   };

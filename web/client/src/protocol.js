@@ -14,25 +14,33 @@ export const API = '/api/v2';
  * releases, for logs and figures.
  * @type {Readonly<Record<import('../index.d.ts').ConnectionState, number>>}
  */
-export const STATES = Object.freeze({
+export const STATES = {
   connecting: 0,
   online: 1,
   reconnecting: 2,
   offline: 3,
   signed_out: 4,
   outdated: 5,
-});
+};
 
-/** Close codes that mean something to a client. */
-export const CLOSE = Object.freeze({
-  normal: 1000,
+export const NORMAL = 1000;
+export const BROKEN = 1006;
+export const NO_HEARTBEAT = 4009;
+export const NO_HELLO = 4010;
+export const UNAUTHENTICATED = 4401;
+export const OUTDATED = 4526;
+
+/** Close codes that mean something to a client, for those who show them. */
+export const CLOSE = /* @__PURE__ */ Object.freeze({
+  normal: NORMAL,
+  broken: BROKEN,
   slow: 4008,
-  heartbeat: 4009,
-  hello: 4010,
-  unauthenticated: 4401,
+  heartbeat: NO_HEARTBEAT,
+  hello: NO_HELLO,
+  unauthenticated: UNAUTHENTICATED,
   forbidden: 4503,
   superseded: 4509,
-  version: 4526,
+  version: OUTDATED,
 });
 
 /** The server pings after 20 s of silence unless its welcome says otherwise. */
@@ -76,7 +84,7 @@ export function seqOf(cur) {
  * @returns {'stop' | 'token' | 'reconnect'}
  */
 export function closeAdvice(code) {
-  if (code === CLOSE.unauthenticated) return 'token';
-  if (code === CLOSE.normal || (code >= 4500 && code <= 4999)) return 'stop';
+  if (code === UNAUTHENTICATED) return 'token';
+  if (code === NORMAL || (code >= 4500 && code <= 4999)) return 'stop';
   return 'reconnect';
 }

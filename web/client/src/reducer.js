@@ -61,7 +61,7 @@ function apply(view, e) {
   const d = e.data ?? {};
   switch (e.type) {
     case 'conversation.created':
-      return { ...view, kind: d.kind ?? view.kind, title: d.title ?? view.title, createdAt: e.ts ?? view.createdAt };
+      return { ...view, kind: d.kind, title: d.title, createdAt: e.ts ?? 0 };
     case 'conversation.ended':
       return { ...view, state: 'ended' };
     case 'message.accepted':
@@ -93,7 +93,7 @@ function applyRun(view, e, verb, d) {
   const attempt = e.attempt ?? 1;
   let open = view.open;
   if (open === null || open.run !== run) {
-    open = { run, messageId: d.message_id ?? '', attempt, base, text: '', stopping: false, limit: null, recovering: false };
+    open = openOf({ run, message_id: d.message_id, attempt, base });
   } else if (base < open.base) {
     return view; // of a text that was given up
   } else if (base > open.base) {
@@ -160,10 +160,30 @@ function close(view, e, run, verb, d) {
       finish: verb === 'completed' ? (d.finish ?? 'stop') : verb, at: e.ts ?? 0,
     });
   }
-  const failure = verb === 'failed'
-    ? { run, messageId: d.message_id ?? '', code: d.code ?? 'internal', message: d.message ?? '', retryable: d.retryable === true, text: d.text ?? '' }
-    : null;
+  const failure = verb === 'failed' ? failureOf({ ...d, run }) : null;
   return { ...view, turns, open, failure, ended: Math.max(view.ended, run) };
+}
+
+/**
+ * @param {any} o
+ * @returns {OpenReply}
+ */
+function openOf(o) {
+  return {
+    run: o.run, messageId: o.message_id ?? '', attempt: o.attempt ?? 1, base: o.base ?? 1, text: o.text ?? '',
+    stopping: o.stopping === true, limit: null, recovering: false,
+  };
+}
+
+/**
+ * @param {any} f
+ * @returns {import('../index.d.ts').RunFailure}
+ */
+function failureOf(f) {
+  return {
+    run: f.run ?? 0, messageId: f.message_id ?? '', code: f.code ?? 'internal', message: f.message ?? '',
+    retryable: f.retryable === true, text: f.text ?? '',
+  };
 }
 
 /**
@@ -184,6 +204,9 @@ function withTurn(turns, turn) {
  * @returns {View}
  */
 function fromSnapshot(view, msg) {
+  // Without a cursor it is SQL's picture, without the open text: for those who
+  // have nothing, not for those who would lose something.
+  if (!msg.cur && view.loaded) return view;
   const s = msg.state ?? {};
   const c = s.conversation ?? {};
   const turns = (s.turns ?? []).slice().sort((/** @type {Turn} */ a, /** @type {Turn} */ b) => a.n - b.n);
@@ -194,11 +217,7 @@ function fromSnapshot(view, msg) {
   /** @type {OpenReply | null} */
   let open = null;
   if (s.open) {
-    const o = s.open;
-    open = {
-      run: o.run, messageId: o.message_id ?? '', attempt: o.attempt ?? 1, base: o.base ?? 1, text: o.text ?? '',
-      stopping: o.stopping === true, limit: null, recovering: false,
-    };
+    open = openOf(s.open);
     const had = view.open;
     if (had && had.run === open.run && had.base === open.base && had.text.length > open.text.length) {
       open.text = had.text;
@@ -208,7 +227,7 @@ function fromSnapshot(view, msg) {
     ...view,
     kind: c.kind ?? view.kind, title: c.title ?? view.title, state: c.state ?? 'active', createdAt: c.created_at ?? view.createdAt,
     turns, open, result: s.result ?? null,
-    failure: f ? { run: f.run ?? 0, messageId: f.message_id ?? '', code: f.code ?? 'internal', message: f.message ?? '', retryable: f.retryable === true, text: f.text ?? '' } : null,
+    failure: f && failureOf(f),
     last: seqOf(msg.cur), cur: msg.cur ?? '', ended, loaded: true, awaitingSnapshot: false, gap: false,
   };
 }

@@ -1,5 +1,5 @@
 // Commands by REST, for the transports that only read.
-import { connectionLost } from './fault.js';
+import { ClientError, connectionLost } from './fault.js';
 
 const ANSWER_MS = 20_000;
 
@@ -9,19 +9,9 @@ const ANSWER_MS = 20_000;
  * @param {import('./connection.js').Command} cmd
  * @returns {Promise<any>}
  */
-export async function restCommand(http, cmd) {
-  const base = `/conversations/${encodeURIComponent(cmd.c)}`;
-  const abort = new AbortController();
-  const timer = http.clock.setTimeout(() => abort.abort(), ANSWER_MS);
-  const o = { signal: abort.signal };
-  try {
-    if (cmd.op === 'cancel') {
-      return await http.json('POST', `${base}/runs/${encodeURIComponent(String(cmd.args.run))}/cancel`, {}, o);
-    }
-    return await http.json('POST', `${base}/messages`, { client_id: cmd.key, ...cmd.args }, o);
-  } catch (err) {
-    throw abort.signal.aborted ? connectionLost() : err;
-  } finally {
-    http.clock.clearTimeout(timer);
-  }
+export function restCommand(http, { op, c, key, args }) {
+  const [path, body] = op === 'cancel' ? [`runs/${args.run}/cancel`, {}] : ['messages', { client_id: key, ...args }];
+  return http.timed(ANSWER_MS, (signal) => http.json('POST', `/conversations/${encodeURIComponent(c)}/${path}`, body, { signal })).catch((err) => {
+    throw err instanceof ClientError ? err : connectionLost();
+  });
 }

@@ -9,20 +9,20 @@ const MAX_BLOCK = 8 * 1024 * 1024;
 
 /** Parses one stream; make a new one for each response. */
 export class SSEParser {
-  constructor() {
-    /** The id to resume from; id-only blocks change it too. */
-    this.lastEventId = '';
-    /** @type {number | null} */
-    this.retry = null;
-    /** @private */ this._id = '';
-    /** @private */ this._type = '';
-    /** @private @type {string[]} */ this._data = [];
-    /** @private */ this._rest = '';
-    /** @private */ this._size = 0;
-    /** @private */ this._skipLF = false;
-    /** @private */ this._begun = false;
-    /** @private */ this._decoder = new TextDecoder('utf-8', { ignoreBOM: true });
-  }
+  /** The id to resume from; id-only blocks change it too. */
+  lastEventId = '';
+  /** @type {number | null} */
+  retry = null;
+  #id = '';
+  #type = '';
+  /** @type {string[]} */
+  #data = [];
+  /** An unfinished line. */
+  #rest = '';
+  #size = 0;
+  // ignoreBOM keeps it in the text: only one at the very start is dropped.
+  #decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+  #start = /^\ufeff/;
 
   /**
    * Takes a chunk, bytes or text, and returns the messages it finished.
@@ -30,78 +30,48 @@ export class SSEParser {
    * @returns {SSEMessage[]}
    */
   push(chunk) {
-    let text = typeof chunk === 'string' ? chunk : this._decoder.decode(chunk, { stream: true });
+    let text = typeof chunk === 'string' ? chunk : this.#decoder.decode(chunk, { stream: true });
     if (text === '') return [];
-    if (!this._begun) {
-      this._begun = true;
-      if (text.charCodeAt(0) === 0xfeff) text = text.slice(1);
-    }
-    if (this._skipLF && text !== '') {
-      this._skipLF = false;
-      if (text[0] === '\n') text = text.slice(1);
-    }
+    text = text.replace(this.#start, '');
+    // The LF of a CRLF that was cut in two ends no line of its own.
+    this.#start = text.endsWith('\r') ? /^\n/ : /^$/;
+    const lines = text.split(/\r\n?|\n/);
+    lines[0] = this.#rest + lines[0];
+    this.#rest = lines.pop() ?? '';
     /** @type {SSEMessage[]} */
     const out = [];
-    let start = 0;
-    for (let i = 0; i < text.length; i++) {
-      const c = text[i];
-      if (c !== '\n' && c !== '\r') continue;
-      this._line(this._rest + text.slice(start, i), out);
-      this._rest = '';
-      if (c === '\r') {
-        if (i + 1 === text.length) this._skipLF = true;
-        else if (text[i + 1] === '\n') i++;
-      }
-      start = i + 1;
-    }
-    this._rest += text.slice(start);
-    if (this._rest.length + this._size > MAX_BLOCK) throw new RangeError('event stream: a block is too large');
+    for (const line of lines) this.#line(line, out);
+    if (this.#rest.length + this.#size > MAX_BLOCK) throw new RangeError('block too large');
     return out;
   }
 
   /**
-   * @private
    * @param {string} line
    * @param {SSEMessage[]} out
    */
-  _line(line, out) {
+  #line(line, out) {
     if (line === '') {
-      this._dispatch(out);
+      this.lastEventId = this.#id;
+      if (this.#data.length > 0) out.push({ type: this.#type || 'message', data: this.#data.join('\n'), id: this.#id });
+      this.#type = '';
+      this.#data = [];
+      this.#size = 0;
       return;
     }
-    const colon = line.indexOf(':');
-    if (colon === 0) return;
-    const field = colon < 0 ? line : line.slice(0, colon);
-    let value = colon < 0 ? '' : line.slice(colon + 1);
-    if (value[0] === ' ') value = value.slice(1);
+    const [, field, value] = /** @type {RegExpExecArray} */ (/^([^:]*):? ?([^]*)$/.exec(line));
     switch (field) {
       case 'event':
-        this._type = value;
+        this.#type = value;
         break;
       case 'data':
-        this._data.push(value);
-        this._size += value.length;
+        this.#data.push(value);
+        this.#size += value.length;
         break;
       case 'id':
-        if (!value.includes('\0')) this._id = value;
+        if (!value.includes('\0')) this.#id = value;
         break;
       case 'retry':
         if (/^\d+$/.test(value)) this.retry = Number(value);
-        break;
     }
-  }
-
-  /**
-   * @private
-   * @param {SSEMessage[]} out
-   */
-  _dispatch(out) {
-    this.lastEventId = this._id;
-    if (this._data.length > 0) {
-      out.push({ type: this._type || 'message', data: this._data.join('\n'), id: this._id });
-    }
-    this._type = '';
-    this._data = [];
-    this._size = 0;
   }
 }

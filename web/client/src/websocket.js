@@ -1,6 +1,6 @@
 // The WebSocket transport: one socket, many conversations.
-import { API, CLOSE, DEADLINE_FACTOR, HEARTBEAT_MS, SUBPROTOCOL } from './protocol.js';
-import { ClientError, connectionLost } from './fault.js';
+import { BROKEN, DEADLINE_FACTOR, HEARTBEAT_MS, NO_HEARTBEAT, NO_HELLO, SUBPROTOCOL } from './protocol.js';
+import { connectionLost, toError } from './fault.js';
 
 const OPEN_MS = 10_000;
 const PROBE_MS = 5000;
@@ -8,275 +8,188 @@ const COMMAND_MS = 10_000;
 const ACK_MS = 5000;
 const ACK_EVENTS = 200;
 
-/** @typedef {import('./connection.js').Sink} Sink */
-/** @typedef {import('./connection.js').TransportOptions} TransportOptions */
+/**
+ * Speaks docs/protocol.md, "WebSocket".
+ * @param {import('./connection.js').TransportOptions} o
+ * @param {import('./connection.js').Sink} sink
+ * @returns {import('./connection.js').Transport}
+ */
+export function webSocket(o, sink) {
+  const { clock, http } = o;
+  let welcomed = false;
+  let greeted = false;
+  let over = false;
+  let heartbeat = HEARTBEAT_MS;
+  let n = 0;
+  /** Subscribed between hello and welcome. @type {Map<string, string>} */
+  const late = new Map();
+  /** @type {Map<string, { resolve: (v: any) => void, reject: (e: any) => void, timer: unknown }>} */
+  const commands = new Map();
+  /** @type {Map<string, { cur: string, count: number }>} */
+  const unacked = new Map();
+  /** @type {unknown} */
+  let deadline = null;
+  /** @type {unknown} */
+  let ackTimer = null;
+  /** @type {unknown} */
+  let away = null;
+  /** @type {import('../index.d.ts').WebSocketLike | null} */
+  let ws = null;
 
-/** Speaks docs/protocol.md, "WebSocket". */
-export class WebSocketTransport {
-  /**
-   * @param {TransportOptions} o
-   * @param {Sink} sink
-   */
-  constructor(o, sink) {
-    /** @private */ this._o = o;
-    /** @private */ this._sink = sink;
-    /** @private */ this._clock = o.clock;
-    /** @private */ this._welcomed = false;
-    /** @private */ this._greeted = false;
-    /** Subscribed between hello and welcome. @private @type {Map<string, string>} */
-    this._late = new Map();
-    /** @private */ this._over = false;
-    /** @private */ this._hb = HEARTBEAT_MS;
-    /** @private */ this._n = 0;
-    /** @private @type {Map<string, { resolve: (v: any) => void, reject: (e: any) => void, timer: unknown }>} */
-    this._commands = new Map();
-    /** @private @type {Map<string, { cur: string, count: number }>} */
-    this._unacked = new Map();
-    /** @private @type {unknown} */ this._deadline = null;
-    /** @private @type {unknown} */ this._ackTimer = null;
-    /** @private @type {unknown} */ this._away = null;
-    /** @private @type {WebSocket | null} */ this._ws = null;
-    this._arm(OPEN_MS, CLOSE.hello, 'no welcome in time');
-    this._open();
-  }
-
-  /** @private */
-  _open() {
-    let ws;
-    try {
-      const url = this._o.http.base.replace(/^http/, 'ws') + '/ws';
-      ws = new this._o.WebSocket(url, SUBPROTOCOL);
-    } catch (err) {
-      queueMicrotask(() => this._end(1006, err instanceof Error ? err.message : 'cannot open'));
-      return;
-    }
-    this._ws = ws;
-    ws.onopen = async () => {
-      let token = '';
-      try {
-        token = await this._o.http.token();
-      } catch {
-        this._end(1006, 'no token');
-        return;
-      }
-      /** @type {Record<string, unknown>} */
-      const hello = { t: 'hello', client: this._o.http.name, resume: this._o.resume() };
-      if (this._o.session()) hello.session = this._o.session();
-      if (token) hello.token = token;
-      this._greeted = true;
-      this._send(hello);
-    };
-    ws.onmessage = (/** @type {{ data: unknown }} */ m) => this._frame(m.data);
-    ws.onclose = (/** @type {{ code: number, reason: string }} */ e) => this._end(e.code || 1006, e.reason || '');
-    ws.onerror = () => {};
-  }
-
-  /**
-   * @private
-   * @param {unknown} data
-   */
-  _frame(data) {
-    if (this._over || typeof data !== 'string') return;
-    /** @type {any} */
-    let f;
-    try {
-      f = JSON.parse(data);
-    } catch {
-      return; // Not ours to judge; the deadline decides about the connection.
-    }
-    this._arm(this._welcomed ? this._hb * DEADLINE_FACTOR : OPEN_MS, CLOSE.heartbeat, 'no sign of life');
-    switch (f?.t) {
-      case 'welcome':
-        this._welcomed = true;
-        this._hb = f.hb?.interval_ms > 0 ? f.hb.interval_ms : HEARTBEAT_MS;
-        this._arm(this._hb * DEADLINE_FACTOR, CLOSE.heartbeat, 'no sign of life');
-        for (const [c, cur] of this._late) this.subscribe(c, cur);
-        this._late.clear();
-        this._sink.up(f.session ?? '');
-        break;
-      case 'ev':
-        if (Array.isArray(f.e)) this._events(f.c, f.e);
-        break;
-      case 'reset':
-        this._sink.messages(f.c, [{ type: 'reset', reason: f.reason, cur: f.cur }]);
-        break;
-      case 'snapshot':
-        this._sink.messages(f.c, [{ type: 'snapshot', cur: f.cur, state: f.state }]);
-        break;
-      case 'caught_up':
-        this._sink.messages(f.c, [{ type: 'caught_up', cur: f.cur }]);
-        break;
-      case 'res':
-        this._result(String(f.id), f.ok === true, f.data, f.err);
-        break;
-      case 'err':
-        if (f.id && this._commands.has(String(f.id))) this._result(String(f.id), false, null, f);
-        else if (f.c) this._sink.problem(f.c, toError(f));
-        break;
-      case 'ping':
-        this._send({ t: 'pong', n: f.n });
-        break;
-      case 'goaway':
-        this._away ??= this._clock.setTimeout(() => this._end(1012, 'goaway'), Math.max(0, f.after_ms ?? 0));
-        break;
-    }
-  }
-
-  /**
-   * @private
-   * @param {string} c
-   * @param {any[]} events
-   */
-  _events(c, events) {
-    this._sink.messages(c, events);
-    const cur = events.at(-1)?.cur;
-    if (!cur) return;
-    const u = this._unacked.get(c) ?? { cur, count: 0 };
-    u.cur = cur;
-    u.count += events.length;
-    this._unacked.set(c, u);
-    if (u.count >= ACK_EVENTS) this._ack();
-    else this._ackTimer ??= this._clock.setTimeout(() => this._ack(), ACK_MS);
-  }
-
-  /** @private */
-  _ack() {
-    this._clock.clearTimeout(this._ackTimer);
-    this._ackTimer = null;
-    for (const [c, u] of this._unacked) this._send({ t: 'ack', c, cur: u.cur });
-    this._unacked.clear();
-  }
-
-  /**
-   * @private
-   * @param {string} id
-   * @param {boolean} ok
-   * @param {any} data
-   * @param {any} err
-   */
-  _result(id, ok, data, err) {
-    const cmd = this._commands.get(id);
-    if (!cmd) return;
-    this._commands.delete(id);
-    this._clock.clearTimeout(cmd.timer);
-    if (ok) cmd.resolve(data ?? {});
-    else cmd.reject(toError(err));
-  }
-
-  /**
-   * @param {string} c
-   * @param {string} cur
-   */
-  subscribe(c, cur) {
-    if (!this._welcomed) {
-      if (this._greeted) this._late.set(c, cur);
-      return; // before hello: hello itself asks for the list
-    }
-    /** @type {Record<string, unknown>} */
-    const f = { t: 'sub', id: `s${++this._n}`, c };
-    if (cur) f.cur = cur;
-    this._send(f);
-  }
-
-  /** @param {string} c */
-  unsubscribe(c) {
-    this._unacked.delete(c);
-    this._late.delete(c);
-    if (this._welcomed) this._send({ t: 'unsub', c });
-  }
-
-  /**
-   * @param {import('./connection.js').Command} cmd
-   * @returns {Promise<any>}
-   */
-  command(cmd) {
-    if (!this._welcomed || this._over) return Promise.reject(connectionLost());
-    const id = `c${++this._n}`;
-    return new Promise((resolve, reject) => {
-      // Silence after a command says nothing about what became of it; its
-      // sender repeats it with the same key.
-      const timer = this._clock.setTimeout(() => this._result(id, false, null, { code: 'connection_lost', retryable: true }), COMMAND_MS);
-      this._commands.set(id, { resolve, reject, timer });
-      /** @type {Record<string, unknown>} */
-      const f = { t: 'cmd', id, op: cmd.op, c: cmd.c, args: cmd.args };
-      if (cmd.key) f.key = cmd.key;
-      this._send(f);
-    });
-  }
-
-  /** Asks for a sign of life, after a sleep or a change of network. */
-  probe() {
-    if (!this._welcomed || this._over) return;
-    this._arm(PROBE_MS, CLOSE.heartbeat, 'no sign of life');
-    this._send({ t: 'ping', n: ++this._n });
-  }
-
-  /** Ends it without a word to the sink. */
-  close() {
-    this._stop();
-  }
-
-  /**
-   * @private
-   * @param {unknown} frame
-   */
-  _send(frame) {
-    if (this._over || !this._ws || this._ws.readyState !== 1) return;
-    this._ws.send(JSON.stringify(frame));
-  }
-
-  /**
-   * @private
-   * @param {number} ms
-   * @param {number} code
-   * @param {string} why
-   */
-  _arm(ms, code, why) {
-    this._clock.clearTimeout(this._deadline);
-    this._deadline = this._clock.setTimeout(() => this._end(code, why), ms);
-  }
-
-  /**
-   * @private
-   * @param {number} code
-   * @param {string} reason
-   */
-  _end(code, reason) {
-    if (this._over) return;
-    const opened = this._welcomed;
-    this._stop();
-    this._sink.down({ code, reason, opened });
-  }
-
-  /** @private */
-  _stop() {
-    if (this._over) return;
-    this._over = true;
-    for (const t of [this._deadline, this._ackTimer, this._away]) this._clock.clearTimeout(t);
-    const ws = this._ws;
+  const stop = () => {
+    if (over) return;
+    over = true;
+    for (const t of [deadline, ackTimer, away]) clock.clearTimeout(t);
     if (ws) {
-      ws.onopen = ws.onmessage = ws.onclose = ws.onerror = null;
+      ws.onopen = ws.onmessage = ws.onclose = null;
+      ws.onerror = () => {}; // closing a socket that is still opening is one
       try {
         ws.close(1000);
       } catch {
         // Already closed.
       }
     }
-    const lost = [...this._commands.values()];
-    this._commands.clear();
-    for (const c of lost) {
-      this._clock.clearTimeout(c.timer);
+    for (const c of commands.values()) {
+      clock.clearTimeout(c.timer);
       c.reject(connectionLost());
     }
-  }
-}
+    commands.clear();
+  };
+  /** @param {number} code @param {string} reason */
+  const end = (code, reason) => {
+    if (over) return;
+    stop();
+    sink.down({ code, reason, opened: welcomed });
+  };
+  /** @param {number} ms @param {number} code @param {string} why */
+  const arm = (ms, code, why) => {
+    clock.clearTimeout(deadline);
+    deadline = clock.setTimeout(() => end(code, why), ms);
+  };
+  const alive = (ms = welcomed ? heartbeat * DEADLINE_FACTOR : OPEN_MS) => arm(ms, NO_HEARTBEAT, 'no sign of life');
+  /** @param {unknown} frame */
+  const send = (frame) => {
+    if (!over && ws?.readyState === 1) ws.send(JSON.stringify(frame));
+  };
+  const ack = () => {
+    clock.clearTimeout(ackTimer);
+    ackTimer = null;
+    for (const [c, u] of unacked) send({ t: 'ack', c, cur: u.cur });
+    unacked.clear();
+  };
+  /** @param {string} c @param {any[]} list */
+  const events = (c, list) => {
+    sink.messages(c, list);
+    const cur = list.at(-1)?.cur;
+    if (!cur) return;
+    const count = (unacked.get(c)?.count ?? 0) + list.length;
+    unacked.set(c, { cur, count });
+    if (count >= ACK_EVENTS) ack();
+    else ackTimer ??= clock.setTimeout(ack, ACK_MS);
+  };
+  /** @param {string} id @param {any} err null when it went well @param {any} [data] */
+  const settle = (id, err, data) => {
+    const cmd = commands.get(id);
+    if (!cmd) return;
+    commands.delete(id);
+    clock.clearTimeout(cmd.timer);
+    if (err) cmd.reject(toError(err));
+    else cmd.resolve(data ?? {});
+  };
+  /** @param {string} c @param {string} cur */
+  const subscribe = (c, cur) => {
+    if (welcomed) send({ t: 'sub', id: `s${++n}`, c, cur: cur || undefined });
+    else if (greeted) late.set(c, cur); // before hello: hello itself asks for the list
+  };
 
-/**
- * @param {any} err
- * @returns {ClientError}
- */
-function toError(err) {
-  return new ClientError(err?.code ?? 'internal', err?.message ?? '', {
-    retryable: err?.retryable === true, retryMs: err?.retry_ms ?? 0, fields: err?.fields ?? [],
-  });
+  /** @param {{ data: unknown }} m */
+  const frame = (m) => {
+    if (over || typeof m.data !== 'string') return;
+    /** @type {any} */
+    let f;
+    try {
+      f = JSON.parse(m.data);
+    } catch {
+      return; // Not ours to judge; the deadline decides about the connection.
+    }
+    alive();
+    switch (f?.t) {
+      case 'welcome':
+        welcomed = true;
+        if (f.hb?.interval_ms > 0) heartbeat = f.hb.interval_ms;
+        alive();
+        for (const [c, cur] of late) subscribe(c, cur);
+        late.clear();
+        sink.up(f.session ?? '');
+        break;
+      case 'ev':
+        if (Array.isArray(f.e)) events(f.c, f.e);
+        break;
+      case 'reset':
+      case 'snapshot':
+      case 'caught_up':
+        sink.messages(f.c, [{ ...f, type: f.t }]);
+        break;
+      case 'res':
+        settle(String(f.id), f.ok === true ? null : (f.err ?? {}), f.data);
+        break;
+      case 'err':
+        if (commands.has(String(f.id))) settle(String(f.id), f);
+        else if (f.c) sink.problem(f.c, toError(f));
+        break;
+      case 'ping':
+        send({ t: 'pong', n: f.n });
+        break;
+      case 'goaway':
+        away ??= clock.setTimeout(() => end(1012, 'goaway'), Math.max(0, f.after_ms ?? 0));
+        break;
+    }
+  };
+
+  arm(OPEN_MS, NO_HELLO, 'no welcome in time');
+  try {
+    ws = new o.WebSocket(`${http.base.replace(/^http/, 'ws')}/ws`, SUBPROTOCOL);
+    ws.onopen = async () => {
+      let token = '';
+      try {
+        token = await http.token();
+      } catch {
+        return end(BROKEN, 'no token');
+      }
+      greeted = true;
+      send({ t: 'hello', client: http.name, resume: o.resume(), session: o.session() || undefined, token: token || undefined });
+    };
+    ws.onmessage = frame;
+    ws.onclose = (e) => end(e.code || BROKEN, e.reason || '');
+    ws.onerror = () => {};
+  } catch (err) {
+    queueMicrotask(() => end(BROKEN, String(err)));
+  }
+
+  return {
+    subscribe,
+    unsubscribe(c) {
+      unacked.delete(c);
+      late.delete(c);
+      if (welcomed) send({ t: 'unsub', c });
+    },
+    command(cmd) {
+      if (!welcomed || over) return Promise.reject(connectionLost());
+      const id = `c${++n}`;
+      return new Promise((resolve, reject) => {
+        // Silence after a command says nothing about what became of it; its
+        // sender repeats it with the same key.
+        const timer = clock.setTimeout(() => settle(id, connectionLost()), COMMAND_MS);
+        commands.set(id, { resolve, reject, timer });
+        send({ t: 'cmd', id, ...cmd });
+      });
+    },
+    // Asks for a sign of life, after a sleep or a change of network.
+    probe() {
+      if (!welcomed || over) return;
+      alive(PROBE_MS);
+      send({ t: 'ping', n: ++n });
+    },
+    close: stop,
+  };
 }

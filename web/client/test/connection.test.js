@@ -4,7 +4,7 @@ import { json, log } from './fakes.js';
 import { ev, setup, snapshot } from './world.js';
 
 test('hello, welcome, subscription, events', async () => {
-  const { sockets, client } = setup({ token: () => 'secret' });
+  const { sockets, client } = setup({ getToken: () => 'secret' });
   const c = client.conversation('c1');
   c.subscribe(() => {});
   client.connect();

@@ -13,7 +13,7 @@ export function setup(o = {}) {
   const states = [];
   const client = new Client({
     baseURL: 'http://server.test', clock, WebSocket: sockets.WebSocket, fetch: http.fetch, lifecycle,
-    random: () => o.random ?? 1, newId: () => `id-${++ids}`, storage: o.storage, token: o.token, refresh: o.refresh, transports: o.transports,
+    random: () => o.random ?? 1, newId: () => `id-${++ids}`, storage: o.storage, getToken: o.getToken, refresh: o.refresh, transports: o.transports,
   });
   client.onStatus((s) => states.push(s.state));
   return { clock, sockets, lifecycle, http, client, states };
