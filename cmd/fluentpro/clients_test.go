@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,12 +26,18 @@ import (
 // Kinds of clients, by their names in web/clienttests/package.json.
 var (
 	aiKinds     = []string{"ai-5-0", "ai-5", "ai-6", "ai-7"}
+	aiPlusKinds = []string{"ai-5-0+", "ai-5+", "ai-6+", "ai-7+"} // with web/client/ai-sdk underneath
 	aguiKinds   = []string{"ag-ui-0", "ag-ui-1"}
 	nativeKinds = []string{"eventsource", "ws"}
 )
 
+// ours reports a kind that speaks our own protocol, and so shows every turn.
+func ours(kind string) bool {
+	return slices.Contains(nativeKinds, kind) || slices.Contains(pageKinds, kind)
+}
+
 // resumesItself reports a kind that reconnects without being asked.
-func resumesItself(kind string) bool { return kind == "eventsource" || kind == "ws" }
+func resumesItself(kind string) bool { return ours(kind) || slices.Contains(aiPlusKinds, kind) }
 
 // told is what a client said.
 type told struct {
@@ -210,7 +217,7 @@ func (g *guest) exact(e told, resumed bool) {
 	if e.Status != "ready" || e.Streaming || e.Parts != 1 || text != reply(g.tag) {
 		g.d.t.Errorf("%s: status %s (%s), streaming %v, %d parts; %s", g.name, e.Status, e.Message, e.Streaming, e.Parts, differ(text, reply(g.tag)))
 	}
-	if !resumesItself(g.kind) && e.Messages != 2 {
+	if !ours(g.kind) && e.Messages != 2 {
 		g.d.t.Errorf("%s: shows %d messages, want the question and its answer", g.name, e.Messages)
 	}
 }
@@ -240,7 +247,7 @@ func (g *guest) stored(e told) {
 }
 
 func everyKind() []string {
-	return append(append(append([]string{}, aiKinds...), aguiKinds...), nativeKinds...)
+	return slices.Concat(aiKinds, aiPlusKinds, aguiKinds, nativeKinds)
 }
 
 func TestClientsWhole(t *testing.T) {

@@ -24,9 +24,13 @@ type learner struct {
 	t     *testing.T
 	http  *http.Client
 	token string
+	// email signs in, with learnersPassword.
+	email string
 	// node is whom to ask; tests change it.
 	node string
 }
+
+const learnersPassword = "correct horse 9"
 
 // answer is what REST said.
 type answered struct {
@@ -96,11 +100,11 @@ func (l *learner) call(method, path string, body, out any) {
 // signUp makes a new learner.
 func signUp(t *testing.T, node string) *learner {
 	t.Helper()
-	l := &learner{t: t, http: webClient(t), node: node}
+	l := &learner{t: t, http: webClient(t), node: node, email: fmt.Sprintf("e2e%d@example.com", rand.Uint64())}
 	var s struct {
 		AccessToken string `json:"access_token"`
 	}
-	l.call("POST", "/auth/sign-up", map[string]any{"email": fmt.Sprintf("e2e%d@example.com", rand.Uint64()), "password": "correct horse 9",
+	l.call("POST", "/auth/sign-up", map[string]any{"email": l.email, "password": learnersPassword,
 		"full_name": "Ann O'Neill", "accept_terms": true, "age_confirmed": true}, &s)
 	l.token = s.AccessToken
 	return l

@@ -1,5 +1,6 @@
 // The AI SDK without React: AbstractChat is what useChat wraps, and
 // DefaultChatTransport is what it speaks through.
+import { resumingFetch } from '../client/ai-sdk/index.js';
 
 class State {
   status = 'ready';
@@ -13,12 +14,14 @@ class State {
 }
 
 export async function aiChat({ client, base, token, conversation }, tell) {
-  const { AbstractChat, DefaultChatTransport } = await import(client);
+  // A "+" has our fetch underneath, which goes on after a cut by itself.
+  const { AbstractChat, DefaultChatTransport } = await import(client.replace('+', ''));
   let at = base;
+  const ask = (path, init) => fetch(at + path, init);
   const transport = new DefaultChatTransport({
     api: '/api/chat',
     headers: { authorization: `Bearer ${token}` },
-    fetch: (path, init) => fetch(at + path, init),
+    fetch: client.endsWith('+') ? resumingFetch({ fetch: ask, tries: 30 }) : ask,
   });
   const answers = () => state.messages.filter((m) => m.role === 'assistant');
   const textOf = (m) => (m?.parts ?? []).filter((p) => p.type === 'text').map((p) => p.text).join('');

@@ -12,6 +12,7 @@ import { nativeSSE, nativeWS, ownClient } from './native.mjs';
 
 const kinds = {
   'ai-5-0': aiChat, 'ai-5': aiChat, 'ai-6': aiChat, 'ai-7': aiChat,
+  'ai-5-0+': aiChat, 'ai-5+': aiChat, 'ai-6+': aiChat, 'ai-7+': aiChat,
   'ag-ui-0': agui, 'ag-ui-1': agui, eventsource: nativeSSE, ws: nativeWS, own: ownClient,
 };
 const clients = new Map();

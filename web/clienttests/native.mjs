@@ -1,28 +1,7 @@
 // Our own protocol through other people's transports: the eventsource package,
 // which resumes by itself, and ws. The fold is the one of web/client.
-import { initialView, reduce } from '../client/src/reducer.js';
-
-function folded(conversation, tell) {
-  let view = initialView(conversation);
-  let wanted = '';
-  let told = '';
-  return {
-    want: (id) => { wanted = id; },
-    cursor: () => view.cur,
-    gap: () => view.gap,
-    take: (msg) => {
-      view = reduce(view, msg);
-      const asked = view.turns.find((t) => t.client_id === wanted);
-      const reply = asked && view.turns.find((t) => t.author === 'partner' && t.run === asked.run);
-      if (view.open?.text) tell({ event: 'text', length: view.open.text.length });
-      if (reply && told !== wanted) {
-        told = wanted;
-        tell({ event: 'ended', status: 'ready', message: '', text: reply.text, id: reply.id, parts: 1, messages: view.turns.length, streaming: false, stopped: reply.finish === 'stopped' });
-      }
-    },
-    open: () => view.open?.run,
-  };
-}
+import * as reducer from '../client/src/reducer.js';
+import { folded, framed } from './folded.mjs';
 
 async function post(base, token, path, body) {
   const res = await fetch(`${base}/api/v2${path}`, {
@@ -33,7 +12,7 @@ async function post(base, token, path, body) {
 
 export async function nativeSSE({ base, token, conversation }, tell) {
   const { EventSource } = await import('eventsource');
-  const fold = folded(conversation, tell);
+  const fold = folded(reducer, conversation, tell);
   let at = base;
   // The URL stays; where it leads is the balancer's business, here ours.
   const source = new EventSource(`${base}/api/v2/conversations/${conversation}/events`, {
@@ -51,7 +30,7 @@ export async function nativeSSE({ base, token, conversation }, tell) {
 
 export async function nativeWS({ base, token, conversation }, tell) {
   const { WebSocket } = await import('ws');
-  const fold = folded(conversation, tell);
+  const fold = folded(reducer, conversation, tell);
   let at = base;
   let socket;
   let n = 0;
@@ -59,17 +38,10 @@ export async function nativeWS({ base, token, conversation }, tell) {
   const connect = () => {
     const s = new WebSocket(`${at.replace('http', 'ws')}/api/v2/ws`, ['conv.v1.json']);
     s.on('open', () => s.send(JSON.stringify({ t: 'hello', client: 'clienttests/1', token, resume: [{ c: conversation, cur: fold.cursor() || undefined }] })));
-    s.on('message', (raw) => {
-      const f = JSON.parse(raw);
-      switch (f.t) {
-        case 'welcome': socket = s; for (const frame of waiting.splice(0)) s.send(frame); break;
-        case 'ev': f.e.forEach(fold.take); if (fold.gap()) s.terminate(); break;
-        case 'reset': case 'snapshot': case 'caught_up': fold.take({ ...f, type: f.t }); break;
-        case 'ping': s.send(JSON.stringify({ t: 'pong', n: f.n })); break;
-        case 'res': if (!f.ok) tell({ event: 'failed', message: JSON.stringify(f.err) }); else if (f.id === 'stop') tell({ event: 'stopped', code: 200 }); break;
-        case 'err': tell({ event: 'failed', message: JSON.stringify(f) }); break;
-      }
-    });
+    s.on('message', framed(fold, {
+      send: (f) => s.send(JSON.stringify(f)), lost: () => s.terminate(), tell,
+      ready: () => { socket = s; for (const frame of waiting.splice(0)) s.send(frame); },
+    }));
     s.on('error', () => {});
     s.on('close', () => { socket = undefined; tell({ event: 'status', state: 'disconnected', reason: '' }); setTimeout(connect, 100); });
   };
