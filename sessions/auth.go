@@ -18,6 +18,8 @@ const AccessCookie = "fp_access"
 const (
 	// tokenProtocol precedes a token in the list of subprotocols.
 	tokenProtocol = "base64url.bearer.conv."
+	// ticketProtocol precedes a ticket there.
+	ticketProtocol = "ticket.conv."
 	// maxToken bounds what is given to a token parser.
 	maxToken = 8 << 10
 )
@@ -27,6 +29,7 @@ const (
 	fromNowhere = iota
 	fromHeader
 	fromProtocol
+	fromTicket
 	fromCookie
 )
 
@@ -53,6 +56,9 @@ func findToken(r *http.Request, websocket bool) (token string, from int, err err
 	}
 	if websocket {
 		for _, p := range subprotocols(r) {
+			if ticket, ok := strings.CutPrefix(p, ticketProtocol); ok {
+				return ticket, fromTicket, nil
+			}
 			enc, ok := strings.CutPrefix(p, tokenProtocol)
 			if !ok {
 				continue

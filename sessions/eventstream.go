@@ -19,6 +19,7 @@ import (
 type eventStream struct {
 	m     *Manager
 	ident Identity
+	conn  Connection
 	att   *attachment
 	feed  streaming.Feed
 	out   *sse.Writer // for the writer, which there is one of at a time
@@ -33,6 +34,7 @@ type eventStream struct {
 	woken   bool       // the feed may have something
 	beat    time.Time  // when the next heartbeat is due
 	beating bool
+	notices []Notice
 	leaveAt time.Time
 	ending  bool
 	code    fault.Code // why, "" for a plain end
@@ -40,12 +42,15 @@ type eventStream struct {
 	closed  bool
 }
 
+// mostNotices may wait for a slow reader; one more is lost to it.
+const mostNotices = 4
+
 // openStream starts a stream whose place was entered; it gives it back.
-func (m *Manager) openStream(w http.ResponseWriter, r *http.Request, ident Identity, conv conversation.ID, feed streaming.Feed, first *streaming.Batch) {
+func (m *Manager) openStream(w http.ResponseWriter, r *http.Request, ident Identity, conn Connection, conv conversation.ID, feed streaming.Feed, first *streaming.Batch) {
 	now := time.Now()
 	e := &eventStream{
-		m: m, ident: ident, feed: feed, over: make(chan struct{}),
-		att:  m.rep.attach(m.httpViewer(ident, conv, TransportSSE, feed.Opening().Cursor)),
+		m: m, ident: ident, conn: conn, feed: feed, over: make(chan struct{}),
+		att:  m.rep.attach(conn.viewer(conv, feed.Opening().Cursor)),
 		life: now.Add(time.Duration(float64(m.tim.StreamLife) * (0.8 + 0.4*rand.Float64()))),
 		beat: now.Add(m.tim.Heartbeat),
 	}
@@ -156,6 +161,14 @@ func (e *eventStream) write() {
 			e.beating = false
 			e.mu.Unlock()
 			e.out.Heartbeat(time.Now())
+			if !e.flush() {
+				return
+			}
+		case len(e.notices) > 0:
+			n := e.notices[0]
+			e.notices = e.notices[1:]
+			e.mu.Unlock()
+			e.out.Event("", noticeMessage(n))
 			if !e.flush() {
 				return
 			}
@@ -277,6 +290,7 @@ func (e *eventStream) teardown() {
 	e.feed.Close()
 	e.att.detach()
 	e.m.part(e)
+	e.m.absent(e.conn)
 	e.m.cfg.Metrics.Closed(TransportSSE, 0)
 	e.m.leave(e.ident.learner())
 }
@@ -332,3 +346,17 @@ func (e *eventStream) tick(now time.Time) {
 // who and viewers implement member.
 func (e *eventStream) who() Identity     { return e.ident }
 func (e *eventStream) viewers() []Viewer { return []Viewer{e.att.view()} }
+
+// self and renew implement member.
+func (e *eventStream) self() Connection { return e.conn }
+func (e *eventStream) renew()           { e.att.update(func(*Viewer) {}) }
+
+// tell implements member.
+func (e *eventStream) tell(n Notice) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.notices) < mostNotices {
+		e.notices = append(e.notices, n)
+		e.kick()
+	}
+}

@@ -30,6 +30,7 @@ type clientFrame struct {
 	Client  string        `json:"client"`
 	Session string        `json:"session"`
 	Token   string        `json:"token"`
+	Ticket  string        `json:"ticket"`
 	Resume  []resumeEntry `json:"resume"`
 
 	ID   string          `json:"id"`
@@ -71,7 +72,7 @@ func decodeFrame(msg []byte) (clientFrame, error) {
 		return f, conversation.ErrNotFound
 	}
 	switch f.T {
-	case "hello", "sub", "unsub", "cmd", "ack", "ping", "pong":
+	case "hello", "sub", "unsub", "cmd", "ack", "ping", "pong", "auth":
 		return f, nil
 	case "":
 		return f, fault.New(fault.BadRequest, "A frame needs its type in the field t.")
@@ -185,6 +186,35 @@ func subOKFrame(id string, c conversation.ID, o streaming.Opening) []byte {
 	b = appendField(b, "cur", o.Cursor)
 	return append(b, '}')
 }
+
+// authOKFrame answers auth; expires is milliseconds since 1970, 0 for never.
+func authOKFrame(id string, expires int64) []byte {
+	b := beginFrame(nil, "auth_ok")
+	if id != "" {
+		b = appendField(b, "id", id)
+	}
+	if expires != 0 {
+		b = append(b, `,"expires_at":`...)
+		b = strconv.AppendInt(b, expires, 10)
+	}
+	return append(b, '}')
+}
+
+// appendNotice writes the fields of a notice; its data is JSON already.
+func appendNotice(b []byte, n Notice) []byte {
+	b = appendField(b, "code", n.Code)
+	b = appendField(b, "message", n.Message)
+	if len(n.Data) > 0 {
+		b = append(b, `,"data":`...)
+		b = append(b, n.Data...)
+	}
+	return append(b, '}')
+}
+
+func noticeFrame(n Notice) []byte { return appendNotice(beginFrame(nil, "notice"), n) }
+
+// noticeMessage is the control message notice of an event stream.
+func noticeMessage(n Notice) []byte { return appendNotice([]byte(`{"v":1,"type":"notice"`), n) }
 
 func pingFrame(t string, n int64) []byte {
 	b := beginFrame(nil, t)

@@ -82,14 +82,33 @@ type brokenStore struct {
 
 var errBroken = errors.New("connection refused")
 
-func (b *brokenStore) Get(context.Context, string, conversation.LearnerID) (sessions.Session, bool, error) {
+func (b *brokenStore) Take(context.Context, string, conversation.LearnerID, string) (sessions.Session, bool, error) {
 	b.asked.Add(1)
 	return sessions.Session{}, false, errBroken
 }
-func (b *brokenStore) Save(context.Context, sessions.Session) error {
+func (b *brokenStore) Create(context.Context, sessions.Session) error {
 	b.asked.Add(1)
 	return errBroken
 }
+func (b *brokenStore) Update(context.Context, sessions.Session) (sessions.Outcome, error) {
+	b.asked.Add(1)
+	return sessions.Gone, errBroken
+}
+func (b *brokenStore) Extend(context.Context, sessions.Session) (sessions.Outcome, error) {
+	b.asked.Add(1)
+	return sessions.Gone, errBroken
+}
+func (b *brokenStore) Beat(context.Context, string) (bool, error) { return false, errBroken }
+func (b *brokenStore) Leave(context.Context, string) error        { return errBroken }
+func (b *brokenStore) Enter(context.Context, sessions.Connection, int) (bool, error) {
+	b.asked.Add(1)
+	return false, errBroken
+}
+func (b *brokenStore) PutConnections(context.Context, []sessions.Connection) error {
+	b.asked.Add(1)
+	return errBroken
+}
+func (b *brokenStore) Exit(context.Context, []sessions.Connection) error { return errBroken }
 func (b *brokenStore) PutViewers(context.Context, []sessions.Viewer) error {
 	b.asked.Add(1)
 	return errBroken

@@ -133,7 +133,8 @@ func (m *Manager) readLog(r *http.Request, ident Identity, conversationID string
 		return p, nil
 	}
 	s := newStream(ident)
-	s.att = m.rep.attach(m.httpViewer(ident, conversation.ID(conversationID), TransportPoll, o.Cursor))
+	conn := m.connection(ident, TransportPoll)
+	s.att = m.rep.attach(conn.viewer(conversation.ID(conversationID), o.Cursor))
 	defer s.att.detach()
 	if m.join(s) {
 		return p, nil

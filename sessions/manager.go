@@ -24,6 +24,13 @@ type member interface {
 	tick(now time.Time)
 	who() Identity
 	viewers() []Viewer
+	// self is the connection as it is shown, without an ID before it is known
+	// whose it is.
+	self() Connection
+	// tell sends a notice, if the transport can.
+	tell(n Notice)
+	// renew has everything written again that the Store should know.
+	renew()
 }
 
 // Manager serves viewers. Make it with New, end it with Drain or Close.
@@ -34,12 +41,14 @@ type Manager struct {
 	tim Times
 	rep *reporter
 	org origins
+	// known are the orders of other nodes.
+	known orders
 
 	// ctx ends when Close has given up waiting; commands in flight and feeds
 	// hang on it.
 	ctx    context.Context
 	cancel context.CancelFunc
-	// wg counts WebSocket goroutines and handlers, bg the two of the Manager.
+	// wg counts WebSocket goroutines and handlers, bg those of the Manager.
 	wg, bg sync.WaitGroup
 
 	// mu guards what follows.
@@ -54,7 +63,7 @@ type Manager struct {
 	closed sync.Once
 }
 
-// New checks cfg and starts the Manager's two goroutines; Close ends them.
+// New checks cfg and starts the Manager's own goroutines; Close ends them.
 func New(cfg Config) (*Manager, error) {
 	if cfg.Auth == nil || cfg.Commands == nil || cfg.Source == nil {
 		return nil, errors.New("sessions: Auth, Commands and Source are needed")
@@ -83,10 +92,15 @@ func New(cfg Config) (*Manager, error) {
 		idle: make(chan struct{}),
 	}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
-	m.rep = newReporter(cfg.Store, m.tim, m.log)
-	m.bg.Add(2)
-	go func() { defer m.bg.Done(); m.sweep() }()
-	go func() { defer m.bg.Done(); m.rep.run(m.ctx) }()
+	m.rep = newReporter(cfg.Store, m.tim, m.log, func() []member { return m.snapshot(nil) })
+	m.bg.Go(m.sweep)
+	m.bg.Go(func() { m.rep.run(m.ctx) })
+	if cfg.Store != nil {
+		m.bg.Go(m.beat)
+	}
+	if cfg.Bus != nil {
+		m.bg.Go(func() { cfg.Bus.Listen(m.ctx, m.heard) })
+	}
 	return m, nil
 }
 
@@ -96,6 +110,7 @@ func (m *Manager) sweep() {
 	t := time.NewTicker(m.tim.Sweep)
 	defer t.Stop()
 	var all []member
+	checked := time.Now()
 	for {
 		select {
 		case <-m.ctx.Done():
@@ -104,6 +119,10 @@ func (m *Manager) sweep() {
 			all = m.snapshot(all[:0])
 			for _, c := range all {
 				c.tick(now)
+			}
+			if m.cfg.Logins != nil && now.Sub(checked) >= m.tim.LoginCheck {
+				checked = now
+				m.checkLogins(all)
 			}
 			clear(all)
 		}
@@ -130,7 +149,7 @@ func (m *Manager) enter(learner conversation.LearnerID) error {
 	case m.total >= m.lim.Connections, learner == "" && m.pending >= m.lim.Unauthenticated:
 		return &fault.Error{Code: fault.Overloaded, Message: "This server is full; try again soon.", RetryAfterMS: 5000}
 	case learner != "" && m.perUser[learner] >= m.lim.ConnectionsPerUser:
-		return &fault.Error{Code: fault.TooManyConnections, Message: "Too many open connections; close some.", RetryAfterMS: 10000}
+		return errTooMany
 	}
 	m.total++
 	if learner == "" {
@@ -172,7 +191,7 @@ func (m *Manager) admit(learner conversation.LearnerID) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.perUser[learner] >= m.lim.ConnectionsPerUser {
-		return fault.New(fault.TooManyConnections, "Too many open connections; close some.")
+		return errTooMany
 	}
 	m.pending--
 	m.perUser[learner]++
@@ -248,19 +267,6 @@ func (m *Manager) Close() {
 		m.cancel()
 		m.bg.Wait()
 	})
-}
-
-// CloseLearner ends the connections of a learner with 4401, all of them or
-// those of one login: for logout, a changed password, a deleted account.
-func (m *Manager) CloseLearner(learner conversation.LearnerID, family string) int {
-	n := 0
-	for _, c := range m.snapshot(nil) {
-		if id := c.who(); id.LearnerID == string(learner) && (family == "" || id.Family == family) {
-			c.end(fault.Unauthenticated)
-			n++
-		}
-	}
-	return n
 }
 
 // Connections is how many connections are open.

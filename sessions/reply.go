@@ -49,6 +49,12 @@ func (m *Manager) ServeReply(w http.ResponseWriter, r *http.Request, q ReplyRequ
 		return
 	}
 	defer m.leave(ident.learner())
+	conn := m.connection(ident, q.Transport)
+	if err := m.present(r.Context(), conn); err != nil {
+		q.Refuse(w, r, err)
+		return
+	}
+	defer m.absent(conn)
 	e := &replyStream{m: m, q: q, who: ident.learner()}
 	if err := e.open(r); err != nil {
 		if r.Context().Err() == nil {
@@ -63,8 +69,8 @@ func (m *Manager) ServeReply(w http.ResponseWriter, r *http.Request, q ReplyRequ
 		return
 	}
 	s := newStream(ident)
-	s.whole = true
-	s.att = m.rep.attach(m.httpViewer(ident, e.id, q.Transport, e.feed.Opening().Cursor))
+	s.whole, s.conn = true, conn
+	s.att = m.rep.attach(conn.viewer(e.id, e.feed.Opening().Cursor))
 	defer s.att.detach()
 	if m.join(s) {
 		s.end(fault.Draining)

@@ -6,26 +6,33 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/fluentpro/fluentpro/conversation"
 )
 
 // reporter writes sessions and attachments to the Store from one goroutine, in
 // groups, so that no viewer ever waits for it and a Store that is down costs
 // nothing but what it would have shown.
 type reporter struct {
-	store Store
-	tim   Times
-	log   *slog.Logger
+	store   Store
+	tim     Times
+	log     *slog.Logger
+	members func() []member
 	// failing is set while the Store fails, so that it is logged once.
 	failing atomic.Bool
-	kick    chan struct{}
+	// again asks for everything to be written anew.
+	again atomic.Bool
+	kick  chan struct{}
+	// renewed is when connections were last entered anew; for run alone.
+	renewed time.Time
+
+	// exiting is held while exits are carried out.
+	exiting sync.Mutex
 
 	// mu guards the lists of what waits to be written.
 	mu       sync.Mutex
 	views    []*attachment
 	sessions []*visit
 	gone     []Viewer
+	exits    []Connection
 }
 
 // group is the time in which changes are collected.
@@ -34,8 +41,12 @@ const group = 50 * time.Millisecond
 // farewell bounds the last flush at Close.
 const farewell = time.Second
 
-func newReporter(s Store, t Times, log *slog.Logger) *reporter {
-	return &reporter{store: s, tim: t, log: log, kick: make(chan struct{}, 1)}
+// maxGone bounds what is kept of the departed while the Store does not answer;
+// what is beyond it lapses in the Store.
+const maxGone = 20000
+
+func newReporter(s Store, t Times, log *slog.Logger, members func() []member) *reporter {
+	return &reporter{store: s, tim: t, log: log, members: members, kick: make(chan struct{}, 1), renewed: time.Now()}
 }
 
 func (r *reporter) wake() {
@@ -77,6 +88,9 @@ func (r *reporter) run(ctx context.Context) {
 // flush writes what is due; all says that nothing may wait longer.
 func (r *reporter) flush(ctx context.Context, all bool) {
 	now := time.Now()
+	if again := r.again.Swap(false); again || now.Sub(r.renewed) >= r.tim.Refresh {
+		r.renew(ctx, now, again)
+	}
 	r.mu.Lock()
 	views, visits, gone := r.views, r.sessions, r.gone
 	r.views, r.sessions, r.gone = nil, nil, nil
@@ -95,30 +109,92 @@ func (r *reporter) flush(ctx context.Context, all bool) {
 	}
 	var laterVisits []*visit
 	for i, v := range visits {
-		s, due := v.take(now, r.tim.Report, all)
-		if !due {
+		if !v.due(now, r.tim.Report, all) {
 			laterVisits = append(laterVisits, v)
 			continue
 		}
-		if err := r.store.Save(ctx, s); err != nil {
+		err := v.write(ctx)
+		if r.note(err); err != nil {
 			// One answer is enough to know; each more would cost a time-out.
-			r.note(err)
 			v.change(true, func(*Session) {})
 			laterVisits = append(laterVisits, visits[i+1:]...)
 			break
 		}
-		r.note(nil)
 	}
 	if len(put) > 0 {
 		r.note(r.store.PutViewers(ctx, put))
 	}
 	if len(gone) > 0 {
-		r.note(r.store.DropViewers(ctx, gone))
+		err := r.store.DropViewers(ctx, gone)
+		if r.note(err); err == nil {
+			gone = nil
+		}
 	}
+	r.flushExits(ctx)
 	r.mu.Lock()
 	r.views = append(r.views, laterViews...)
 	r.sessions = append(r.sessions, laterVisits...)
+	r.gone = append(gone, r.gone...)[:min(len(gone)+len(r.gone), maxGone)]
 	r.mu.Unlock()
+}
+
+// flushExits forgets the connections that have ended. A connection that finds
+// its learner's places taken waits for it and tries again.
+func (r *reporter) flushExits(ctx context.Context) {
+	r.exiting.Lock()
+	defer r.exiting.Unlock()
+	r.mu.Lock()
+	exits := r.exits
+	r.exits = nil
+	r.mu.Unlock()
+	if len(exits) == 0 {
+		return
+	}
+	err := r.store.Exit(ctx, exits)
+	if r.note(err); err == nil {
+		return
+	}
+	r.mu.Lock()
+	r.exits = append(exits, r.exits...)[:min(len(exits)+len(r.exits), maxGone)]
+	r.mu.Unlock()
+}
+
+// renew enters the connections anew, before they lapse in the Store; with all
+// it has sessions and attachments written too. It runs where exits are written,
+// so that one which has gone is not entered after its exit.
+func (r *reporter) renew(ctx context.Context, now time.Time, all bool) {
+	var conns []Connection
+	for _, m := range r.members() {
+		if c := m.self(); c.ID != "" {
+			conns = append(conns, c)
+		}
+		if all {
+			m.renew()
+		}
+	}
+	err := r.store.PutConnections(ctx, conns)
+	if r.note(err); err != nil {
+		r.again.Store(true)
+		return
+	}
+	r.renewed = now
+}
+
+// renewAll has everything written again soon.
+func (r *reporter) renewAll() {
+	r.again.Store(true)
+	r.wake()
+}
+
+// exit forgets a connection in due time.
+func (r *reporter) exit(c Connection) {
+	if r.store == nil || c.ID == "" {
+		return
+	}
+	r.mu.Lock()
+	r.exits = append(r.exits, c)
+	r.mu.Unlock()
+	r.wake()
 }
 
 // note logs the first failure of a row and its end.
@@ -128,6 +204,7 @@ func (r *reporter) note(err error) {
 		r.log.Warn("session store does not answer; viewers go on without it", "err", err)
 	case err == nil && r.failing.CompareAndSwap(true, false):
 		r.log.Info("session store answers again")
+		r.renewAll() // connections that came meanwhile are not entered yet
 	}
 }
 
@@ -215,76 +292,4 @@ func (a *attachment) detach() {
 	a.rep.gone = append(a.rep.gone, v)
 	a.rep.mu.Unlock()
 	a.rep.wake()
-}
-
-// visit is a session while a connection has it.
-type visit struct {
-	rep *reporter
-
-	// mu guards what follows.
-	mu     sync.Mutex
-	s      Session
-	queued bool
-	// urgent: the set of subscriptions changed, not only a cursor.
-	urgent bool
-	saved  time.Time
-}
-
-func (v *visit) change(urgent bool, f func(*Session)) {
-	v.mu.Lock()
-	f(&v.s)
-	v.s.LastSeen = time.Now()
-	v.urgent = v.urgent || urgent
-	queue := !v.queued && v.rep.store != nil
-	if queue {
-		v.queued = true
-	}
-	v.mu.Unlock()
-	if queue {
-		v.rep.mu.Lock()
-		v.rep.sessions = append(v.rep.sessions, v)
-		v.rep.mu.Unlock()
-	}
-	if urgent && v.rep.store != nil {
-		v.rep.wake()
-	}
-}
-
-// set records what the client is known to have of a conversation.
-func (v *visit) set(c conversation.ID, cursor string, urgent bool) {
-	v.change(urgent, func(s *Session) {
-		if s.Subs == nil {
-			s.Subs = map[conversation.ID]string{}
-		}
-		s.Subs[c] = cursor
-	})
-}
-
-func (v *visit) unset(c conversation.ID) {
-	v.change(true, func(s *Session) { delete(s.Subs, c) })
-}
-
-// touch extends a session's life, at most once per interval.
-func (v *visit) touch(now time.Time, every time.Duration) {
-	v.mu.Lock()
-	due := now.Sub(v.saved) >= every && !v.queued
-	v.mu.Unlock()
-	if due {
-		v.change(false, func(*Session) {})
-	}
-}
-
-func (v *visit) take(now time.Time, every time.Duration, all bool) (Session, bool) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if !all && !v.urgent && now.Sub(v.saved) < every {
-		return Session{}, false
-	}
-	v.queued, v.urgent, v.saved = false, false, now
-	s := v.s
-	s.Subs = make(map[conversation.ID]string, len(v.s.Subs))
-	for c, cur := range v.s.Subs {
-		s.Subs[c] = cur
-	}
-	return s, true
 }

@@ -125,7 +125,7 @@ func newRig(t testing.TB, change func(*sessions.Config)) *rig {
 	t.Helper()
 	r := &rig{
 		t: t, src: &source{logs: map[conversation.ID]*talk{}}, cmd: &commander{},
-		keys: &keys{ends: map[string]time.Time{"ann": {}, "bob": {}}}, store: memstore.New(0), logs: &logBuffer{},
+		keys: &keys{ends: map[string]time.Time{"ann": {}, "bob": {}}}, store: memstore.New(memstore.Options{}), logs: &logBuffer{},
 	}
 	cfg := sessions.Config{
 		Auth: r.keys, Commands: r.cmd, Source: r.src, Store: r.store, Node: "n1",

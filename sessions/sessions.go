@@ -10,15 +10,13 @@
 // Who runs what: one goroutine per WebSocket reads and handles frames; a
 // second one exists only while something is being written; it pulls from the
 // feeds, so a slow viewer queues nothing but small control frames. An event
-// stream or a long poll runs in its HTTP handler. Two goroutines per Manager
-// watch the clocks and write to the Store, so neither touches a viewer's path.
+// stream or a long poll runs in its HTTP handler. Up to four goroutines per
+// Manager watch the clocks, write to the Store, keep the node's lease and hear
+// the other nodes; none of them touches a viewer's path.
 package sessions
 
 import (
-	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
 	"log/slog"
 	"net/http"
 	"time"
@@ -35,6 +33,9 @@ type Identity struct {
 	ExpiresAt time.Time
 	// Family names the login that the token came from, for CloseLearner.
 	Family string
+	// Conversation is the only one that a connection may name, "" for any; a
+	// ticket may say so.
+	Conversation conversation.ID
 }
 
 // Authenticator verifies access tokens; failures are fault errors.
@@ -47,76 +48,6 @@ type Authenticator interface {
 type Commander interface {
 	Send(ctx context.Context, in conversation.SendInput) (conversation.Accepted, error)
 	Cancel(ctx context.Context, learner conversation.LearnerID, id conversation.ID, run int64) (conversation.Stopped, error)
-}
-
-// Session is one device's visit.
-type Session struct {
-	// ID is the client's secret; a Store keeps only its hash (HashID).
-	ID       string
-	User     conversation.LearnerID
-	Client   string
-	Node     string
-	Created  time.Time
-	LastSeen time.Time
-	// Subs are the watched conversations with the last cursor that the client
-	// is known to have, "" when it is not known.
-	Subs map[conversation.ID]string
-}
-
-// HashID is the form of a session's id that may be stored and shown.
-func HashID(id string) string {
-	sum := sha256.Sum256([]byte(id))
-	return base64.RawURLEncoding.EncodeToString(sum[:])
-}
-
-// shortHash is how many characters of HashID name a session for people.
-const shortHash = 8
-
-// Viewer is one attachment of a connection to a conversation, as the inspector
-// shows it.
-type Viewer struct {
-	Conversation conversation.ID        `json:"conversation"`
-	Conn         string                 `json:"conn"`
-	Node         string                 `json:"node"`
-	Session      string                 `json:"session,omitempty"`
-	User         conversation.LearnerID `json:"user"`
-	// Transport is ws, sse or poll.
-	Transport string `json:"transport"`
-	// Cursor was delivered, Acked was confirmed by the client.
-	Cursor string `json:"cursor"`
-	Acked  string `json:"acked,omitempty"`
-	// Lag counts events between the newest one and Cursor.
-	Lag int64 `json:"lag"`
-	// Since and At (last change) are milliseconds since 1970.
-	Since int64 `json:"since"`
-	At    int64 `json:"at"`
-}
-
-// CompareViewers orders viewers by age, then by connection.
-func CompareViewers(a, b Viewer) int {
-	return cmp.Or(cmp.Compare(a.Since, b.Since), cmp.Compare(a.Conn, b.Conn))
-}
-
-// Store keeps sessions and attachments where all nodes can see them. A failure
-// never breaks a connection. Calls have short deadlines of their own.
-type Store interface {
-	// Get finds a session of user and pushes its end out; somebody else's
-	// session is as unknown as none.
-	Get(ctx context.Context, id string, user conversation.LearnerID) (Session, bool, error)
-	// Save creates or replaces a session and pushes its end out. It refuses,
-	// without an error, to change the session of another user.
-	Save(ctx context.Context, s Session) error
-	// Delete forgets a session of user.
-	Delete(ctx context.Context, id string, user conversation.LearnerID) error
-	// List returns the live sessions of a user, newest first, with HashID in
-	// the place of ID.
-	List(ctx context.Context, user conversation.LearnerID) ([]Session, error)
-	// PutViewers records attachments, DropViewers forgets them.
-	PutViewers(ctx context.Context, vs []Viewer) error
-	DropViewers(ctx context.Context, vs []Viewer) error
-	// ListViewers returns the attachments to a conversation on all nodes; the
-	// caller knows which nodes are alive.
-	ListViewers(ctx context.Context, id conversation.ID) ([]Viewer, error)
 }
 
 // Transports as they are counted and shown.
@@ -159,6 +90,10 @@ type Config struct {
 	Runs Runs
 	// Store may be nil: sessions then end with their connections.
 	Store Store
+	// Bus reaches the other nodes; nil where there are none.
+	Bus Bus
+	// Logins may be nil: a logout is then known by CloseLearner alone.
+	Logins Logins
 	// Metrics may be nil.
 	Metrics Metrics
 	// Log may be nil: nothing is logged then.
@@ -188,7 +123,7 @@ type Limits struct {
 	Message int
 	// Subscriptions per connection [32].
 	Subscriptions int
-	// ConnectionsPerUser on this node [20].
+	// ConnectionsPerUser over all nodes, long polls on this node only [20].
 	ConnectionsPerUser int
 	// Connections of this node [20000].
 	Connections int
@@ -233,6 +168,11 @@ type Times struct {
 	// DrainSpread is over how long viewers are sent away [10 s], DrainGrace how
 	// long each may take to go [3 s].
 	DrainSpread, DrainGrace time.Duration
+	// Ticket is how long a connection ticket is good [60 s].
+	Ticket time.Duration
+	// Beat is how often this node renews its lease [2 s], LoginCheck how often
+	// it looks whether the logins of its connections still stand [2 s].
+	Beat, LoginCheck time.Duration
 	// Touch is how often a quiet session's life is extended [60 s], Report how
 	// often an active attachment is written at most [5 s], Refresh how often an
 	// idle one is, so that it does not lapse [20 min].
@@ -272,6 +212,7 @@ func (t *Times) defaults() {
 		{&t.Write, 10 * time.Second}, {&t.Message, 10 * time.Second}, {&t.Command, 15 * time.Second},
 		{&t.Attach, 5 * time.Second}, {&t.TokenWarn, time.Minute}, {&t.Heartbeat, 15 * time.Second},
 		{&t.StreamLife, 10 * time.Minute}, {&t.Retry, time.Second}, {&t.LogWait, 25 * time.Second},
+		{&t.Ticket, time.Minute}, {&t.Beat, 2 * time.Second}, {&t.LoginCheck, 2 * time.Second},
 		{&t.DrainSpread, 10 * time.Second}, {&t.DrainGrace, 3 * time.Second}, {&t.Touch, time.Minute},
 		{&t.Report, 5 * time.Second}, {&t.Refresh, 20 * time.Minute}, {&t.Sweep, 500 * time.Millisecond},
 	} {

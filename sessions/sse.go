@@ -24,6 +24,7 @@ const refusedRetry = 5 * time.Second
 type stream struct {
 	ident Identity
 	att   *attachment
+	conn  Connection
 	// stop takes one reason to end; drainIn one time to end in.
 	stop    chan fault.Code
 	drainIn chan time.Duration
@@ -71,6 +72,11 @@ func (s *stream) tick(now time.Time) {
 
 func (s *stream) who() Identity     { return s.ident }
 func (s *stream) viewers() []Viewer { return []Viewer{s.att.view()} }
+func (s *stream) self() Connection  { return s.conn }
+func (s *stream) renew()            { s.att.update(func(*Viewer) {}) }
+
+// tell implements member; these answers have no place for a notice.
+func (s *stream) tell(Notice) {}
 
 // native reports a browser's own EventSource, which gives up for good on any
 // status but 200.
@@ -95,16 +101,24 @@ func (m *Manager) ServeSSE(w http.ResponseWriter, r *http.Request, conversationI
 		m.refuseStream(w, r, err)
 		return
 	}
-	feed, first, err := m.begin(r, ident, conversationID, cursor)
+	conn := m.connection(ident, TransportSSE)
+	var feed streaming.Feed
+	var first *streaming.Batch
+	if err = m.present(r.Context(), conn); err == nil {
+		if feed, first, err = m.begin(r, ident, conversationID, cursor); err != nil {
+			m.absent(conn)
+		}
+	}
 	switch {
 	case err != nil:
 		m.refuseStream(w, r, err)
 	case first != nil && first.Ended && countEvents(first.Items) == 0:
 		feed.Close()
+		m.absent(conn)
 		w.Header().Set("Cache-Control", "no-store")
 		w.WriteHeader(http.StatusNoContent)
 	default:
-		m.openStream(w, r, ident, conversation.ID(conversationID), feed, first) // it leaves by itself
+		m.openStream(w, r, ident, conn, conversation.ID(conversationID), feed, first) // it leaves by itself
 		return
 	}
 	m.leave(ident.learner())
@@ -125,9 +139,14 @@ func (m *Manager) begin(r *http.Request, ident Identity, conversationID, cursor 
 	return feed, &b, nil
 }
 
-func (m *Manager) httpViewer(id Identity, c conversation.ID, transport, cursor string) Viewer {
+// connection is a new HTTP viewer's.
+func (m *Manager) connection(id Identity, transport string) Connection {
+	return Connection{ID: randomID(8), Node: m.cfg.Node, User: id.learner(), Transport: transport, Since: time.Now().UnixMilli()}
+}
+
+func (c Connection) viewer(id conversation.ID, cursor string) Viewer {
 	return Viewer{
-		Conversation: conversation.ID(strings.ToLower(string(c))), Conn: randomID(8), Node: m.cfg.Node, User: id.learner(), Transport: transport, Cursor: cursor,
+		Conversation: conversation.ID(strings.ToLower(string(id))), Conn: c.ID, Node: c.Node, User: c.User, Transport: c.Transport, Cursor: cursor,
 	}
 }
 

@@ -30,7 +30,8 @@ type wsConn struct {
 	cancel context.CancelFunc
 
 	// For the reader goroutine, and the one that it waits for, alone.
-	helloed  bool
+	helloed bool
+	// visit is set once, under mu, so that others may read it there.
 	visit    *visit
 	frames   bucket
 	commands bucket
@@ -49,6 +50,8 @@ type wsConn struct {
 	mu      sync.Mutex
 	ident   Identity
 	greeted bool
+	// conn is how all nodes see it, without an ID before welcome.
+	conn    Connection
 	subs    map[conversation.ID]*sub
 	control [][]byte
 	ready   []*sub
@@ -142,7 +145,11 @@ func (m *Manager) ServeWS(w http.ResponseWriter, r *http.Request) {
 // be followed by a token in hello.
 func (m *Manager) identifyWS(r *http.Request) (id Identity, refusal, err error) {
 	token, from, err := findToken(r, true)
-	if err == nil && from != fromNowhere {
+	switch {
+	case err != nil || from == fromNowhere:
+	case from == fromTicket:
+		id, err = m.redeem(r.Context(), token)
+	default:
 		id, err = m.verify(r.Context(), token)
 	}
 	switch {
@@ -251,6 +258,7 @@ func (c *wsConn) teardown() {
 		c.visit.change(true, func(*Session) {})
 	}
 	c.m.part(c)
+	c.m.absent(c.self())
 	c.m.cfg.Metrics.Closed(TransportWS, int(c.code.Load()))
 	c.m.leave(learner)
 }
@@ -305,6 +313,40 @@ func (c *wsConn) who() Identity {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.ident
+}
+
+// self implements member.
+func (c *wsConn) self() Connection {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.conn
+}
+
+// tell implements member.
+func (c *wsConn) tell(n Notice) {
+	c.mu.Lock()
+	greeted := c.greeted
+	c.mu.Unlock()
+	if greeted {
+		c.queue(noticeFrame(n))
+	}
+}
+
+// renew implements member.
+func (c *wsConn) renew() {
+	c.mu.Lock()
+	v := c.visit
+	subs := make([]*sub, 0, len(c.subs))
+	for _, s := range c.subs {
+		subs = append(subs, s)
+	}
+	c.mu.Unlock()
+	for _, s := range subs {
+		s.att.update(func(*Viewer) {})
+	}
+	if v != nil {
+		v.change(true, func(*Session) {})
+	}
 }
 
 // viewers implements member.
@@ -378,7 +420,7 @@ func (c *wsConn) tick(now time.Time) {
 		c.queue(frame)
 	}
 	if warn {
-		e, _ := wireOf(fault.New(fault.TokenExpired, "The token ends soon; connect again with a new one."))
+		e, _ := wireOf(fault.New(fault.TokenExpired, "The token ends soon; send auth with a new one, or connect again."))
 		e.RetryMS = max(1, expires.Sub(now).Milliseconds())
 		c.queue(errFrame(e, "", ""))
 	}

@@ -2,10 +2,9 @@ package sessions
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/fluentpro/fluentpro/conversation"
@@ -52,6 +51,8 @@ func (c *wsConn) dispatch(f clientFrame, now time.Time) error {
 	case "ping":
 		c.queue(pingFrame("pong", f.N))
 	case "pong": // any frame is a sign of life
+	case "auth":
+		return c.onAuth(f, now)
 	case "hello":
 		return fault.New(fault.BadRequest, "One hello is enough.")
 	}
@@ -74,182 +75,62 @@ func (c *wsConn) badFrame(f clientFrame, err error) {
 	}
 }
 
-// hello authenticates if that is still to be done, finds the session and
-// brings its subscriptions back.
-func (c *wsConn) hello(f clientFrame) error {
-	if len(f.Resume) > c.m.lim.Subscriptions || len(f.Client) > 2*maxName {
-		return fault.New(fault.BadRequest, "Too many resume entries or a client name that is too long.")
-	}
-	if err := c.login(f.Token); err != nil {
-		if fault.SpecOf(fault.CodeOf(err)).Status >= 500 {
-			c.m.log.Warn("token could not be verified", "err", err)
-		}
-		c.refuse(err)
-		return nil
-	}
-	sess, resumed := c.session(f)
-	frame, err := c.welcomeFrame(sess.ID, resumed)
-	if err != nil {
-		return err
-	}
-	c.helloed = true
-	c.visit = &visit{rep: c.m.rep, s: sess, saved: time.Now()}
-	c.mu.Lock()
-	c.greeted = true
-	c.mu.Unlock()
-	c.queue(frame)
-	c.visit.change(resumed, func(*Session) {})
-	c.restore(f, sess)
-	return nil
-}
-
-// login takes the token of hello. Where the handshake has told already who
-// this is, the token must speak for the same learner and may extend the time.
-func (c *wsConn) login(token string) error {
-	known := c.who()
-	if token == "" {
-		if known.LearnerID == "" {
-			return errSignIn
-		}
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(c.ctx, c.m.tim.Attach)
-	defer cancel()
-	id, err := c.m.verify(ctx, token)
-	if err != nil {
-		return err
-	}
-	switch {
-	case known.LearnerID == "":
-		if err := c.m.admit(id.learner()); err != nil {
-			return err
-		}
-	case known.LearnerID != id.LearnerID:
-		return fault.New(fault.Unauthenticated, "The token is not of the learner who connected.")
-	case known.ExpiresAt.IsZero() || !id.ExpiresAt.IsZero() && id.ExpiresAt.Before(known.ExpiresAt):
-		return nil
-	}
-	c.mu.Lock()
-	c.ident = id
-	c.mu.Unlock()
-	return nil
-}
-
-// session finds the one that the client names, or begins another. What a
-// welcome names is stored, unless the store does not answer; the visit goes on
-// without it then.
-func (c *wsConn) session(f clientFrame) (s Session, resumed bool) {
-	user, store := c.who().learner(), c.m.cfg.Store
-	if store != nil && validSession(f.Session) {
-		s, ok, err := store.Get(c.ctx, f.Session, user)
-		c.m.rep.note(err)
-		if err == nil && ok && s.User == user {
-			s.ID, s.Node, s.LastSeen = f.Session, c.m.cfg.Node, time.Now()
-			if f.Client != "" {
-				s.Client = f.Client
-			}
-			return s, true
-		}
-	}
-	b := make([]byte, 32)
-	_, _ = rand.Read(b) // never fails
-	now := time.Now()
-	s = Session{
-		ID: base64.RawURLEncoding.EncodeToString(b), User: user, Client: f.Client,
-		Node: c.m.cfg.Node, Created: now, LastSeen: now,
-	}
-	if store != nil && !c.m.rep.failing.Load() {
-		c.m.rep.note(store.Save(c.ctx, s))
-	}
-	return s, false
-}
-
-// validSession reports the form of our own ids.
-func validSession(s string) bool { return len(s) == 43 && validChars(s, "_-") }
-
-func (c *wsConn) welcomeFrame(session string, resumed bool) ([]byte, error) {
-	lim, tim := c.m.lim, c.m.tim
-	type heartbeat struct {
-		Interval int64 `json:"interval_ms"`
-		Timeout  int64 `json:"timeout_ms"`
-	}
-	type limits struct {
-		Frame         int     `json:"frame_bytes"`
-		Message       int     `json:"message_chars"`
-		Subscriptions int     `json:"subscriptions"`
-		Connections   int     `json:"connections_per_user"`
-		Rate          float64 `json:"commands_per_second"`
-		Burst         int     `json:"command_burst"`
-	}
-	return json.Marshal(struct {
-		T       string    `json:"t"`
-		Session string    `json:"session"`
-		Node    string    `json:"node"`
-		Resumed bool      `json:"resumed"`
-		HB      heartbeat `json:"hb"`
-		Limits  limits    `json:"limits"`
-		Time    int64     `json:"server_time"`
-	}{
-		"welcome", session, c.m.cfg.Node, resumed,
-		heartbeat{tim.Ping.Milliseconds(), tim.Ping.Milliseconds() * 5 / 2},
-		limits{lim.Frame, lim.Message, lim.Subscriptions, lim.ConnectionsPerUser, lim.CommandsPerSecond, lim.CommandBurst},
-		time.Now().UnixMilli(),
-	})
-}
-
-// restore attaches what hello asks for and what the session had. The client's
-// own cursor wins over the stored one.
-func (c *wsConn) restore(f clientFrame, s Session) {
-	named := map[conversation.ID]bool{}
-	for _, r := range f.Resume {
-		id, err := conversation.ParseID(r.C)
-		if err == nil {
-			named[id] = true
-			err = c.subscribe("", id, r.Cur)
-		}
-		if err != nil && !c.over() {
-			c.badFrame(clientFrame{C: r.C}, err)
-		}
-	}
-	for id, cur := range s.Subs {
-		if named[id] {
-			continue
-		}
-		if err := c.subscribe("", id, cur); err != nil {
-			// Perhaps deleted meanwhile; the client did not ask, but it may wait.
-			e, _ := wireOf(err)
-			c.queue(errFrame(e, "", string(id)))
-			if fault.SpecOf(fault.CodeOf(err)).Status < 500 {
-				c.visit.unset(id)
-			}
-		}
-	}
-}
-
 func (c *wsConn) onSub(f clientFrame) error {
 	id, err := conversation.ParseID(f.C)
 	if err != nil {
 		return err
 	}
-	return c.subscribe(f.ID, id, f.Cur)
+	o, err := c.subscribe(f.ID, id, f.Cur)
+	if err == nil {
+		c.confirm(o)
+	}
+	return err
+}
+
+// opened is a subscription that the client has not been told of yet.
+type opened struct {
+	s     *sub
+	ok    []byte
+	added bool
+}
+
+// confirm tells the client of subscriptions and lets their events come. The
+// session is written before, so that whatever was confirmed comes back with it.
+func (c *wsConn) confirm(all ...opened) {
+	if slices.ContainsFunc(all, func(o opened) bool { return o.added }) {
+		c.visit.keep(c.ctx)
+	}
+	for _, o := range all {
+		c.mu.Lock()
+		gone := o.s.gone // the client named a conversation twice
+		c.mu.Unlock()
+		if gone {
+			continue
+		}
+		c.queue(o.ok)
+		o.s.feed.Notify(o.s.wake)
+	}
 }
 
 // subscribe attaches a feed; a second one for the same conversation takes the
 // first one's place.
-func (c *wsConn) subscribe(reqID string, id conversation.ID, cursor string) error {
+func (c *wsConn) subscribe(reqID string, id conversation.ID, cursor string) (opened, error) {
 	c.mu.Lock()
 	_, again := c.subs[id]
 	full := !again && len(c.subs) >= c.m.lim.Subscriptions
-	ident := c.ident
+	ident, conn := c.ident, c.conn
 	c.mu.Unlock()
+	if err := ident.may(id); err != nil {
+		return opened{}, err
+	}
 	if full {
-		return fault.Newf(fault.Invalid, "A connection may watch %d conversations.", c.m.lim.Subscriptions)
+		return opened{}, fault.Newf(fault.Invalid, "A connection may watch %d conversations.", c.m.lim.Subscriptions)
 	}
 	ctx, cancel := context.WithTimeout(c.ctx, c.m.tim.Attach)
 	feed, err := c.m.cfg.Source.Attach(ctx, id, ident.learner(), cursor)
 	cancel()
 	if err != nil {
-		return attachError(err)
+		return opened{}, attachError(err)
 	}
 	o := feed.Opening()
 	c.m.cfg.Metrics.Attached(TransportWS, o.Mode, o.Reason)
@@ -259,10 +140,9 @@ func (c *wsConn) subscribe(reqID string, id conversation.ID, cursor string) erro
 	if old != nil {
 		c.drop(old)
 	}
-	s := &sub{c: c, conv: id, feed: feed, att: c.m.rep.attach(Viewer{
-		Conversation: id, Conn: c.id, Node: c.m.cfg.Node, Session: HashID(c.visit.s.ID)[:shortHash],
-		User: ident.learner(), Transport: TransportWS, Cursor: o.Cursor,
-	})}
+	v := conn.viewer(id, o.Cursor)
+	v.Session = conn.Session[:shortHash]
+	s := &sub{c: c, conv: id, feed: feed, att: c.m.rep.attach(v)}
 	c.mu.Lock()
 	if c.subs == nil {
 		c.subs = map[conversation.ID]*sub{}
@@ -274,10 +154,7 @@ func (c *wsConn) subscribe(reqID string, id conversation.ID, cursor string) erro
 	if o.Mode == "replay" {
 		known = o.Cursor
 	}
-	c.visit.set(id, known, true)
-	c.queue(subOKFrame(reqID, id, o))
-	feed.Notify(s.wake)
-	return nil
+	return opened{s, subOKFrame(reqID, id, o), c.visit.set(id, known)}, nil
 }
 
 // attachError makes a failed attach something a client can act on.
@@ -318,7 +195,7 @@ func (c *wsConn) onAck(f clientFrame) error {
 		return nil // it crossed an unsub
 	}
 	s.att.update(func(v *Viewer) { v.Acked = f.Cur })
-	c.visit.set(id, f.Cur, false)
+	c.visit.set(id, f.Cur)
 	return nil
 }
 
@@ -378,6 +255,9 @@ func (c *wsConn) sendMessage(ctx context.Context, f clientFrame) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := c.who().may(id); err != nil {
+		return nil, err
+	}
 	var a sendArgs
 	if err := json.Unmarshal(f.Args, &a); err != nil {
 		return nil, fault.New(fault.BadRequest, "args must hold text and may hold policy.")
@@ -393,6 +273,9 @@ func (c *wsConn) sendMessage(ctx context.Context, f clientFrame) (any, error) {
 func (c *wsConn) cancelRun(ctx context.Context, f clientFrame) (any, error) {
 	id, err := conversation.ParseID(f.C)
 	if err != nil {
+		return nil, err
+	}
+	if err := c.who().may(id); err != nil {
 		return nil, err
 	}
 	var a cancelArgs

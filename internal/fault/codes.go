@@ -52,6 +52,7 @@ const (
 	HelloTimeout          Code = "hello_timeout"
 	TooManyConnections    Code = "too_many_connections"
 	Superseded            Code = "superseded"
+	Kicked                Code = "kicked"
 	ProtocolVersion       Code = "protocol_version"
 	Internal              Code = "internal"
 )
@@ -114,6 +115,7 @@ var Codes = []Spec{
 	{HelloTimeout, 408, 4010, "reconnect", "No hello in time"},
 	{TooManyConnections, 429, 4430, "later", "Too many connections"},
 	{Superseded, 409, 4509, "never", "Replaced by a newer connection"},
+	{Kicked, 403, 4510, "never", "This connection was ended by an operator"},
 	{ProtocolVersion, 426, 4526, "fix", "Unsupported protocol version"},
 	{Internal, 500, 1011, "reconnect", "Something went wrong on our side"},
 }

@@ -1,13 +1,10 @@
-package memstore_test
+package memstore
 
 import (
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
-	"github.com/fluentpro/fluentpro/sessions"
-	"github.com/fluentpro/fluentpro/sessions/memstore"
 	"github.com/fluentpro/fluentpro/sessions/storetest"
 )
 
@@ -15,5 +12,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestContract(t *testing.T) {
 	t.Parallel()
-	storetest.Run(t, func(_ testing.TB, ttl time.Duration) sessions.Store { return memstore.New(ttl) })
+	storetest.Run(t, func(_ testing.TB, o storetest.Options) storetest.Backend {
+		st := New(Options{SessionTTL: o.TTL, Lease: o.Lease, SessionsPerUser: o.SessionsPerUser})
+		return storetest.Backend{Store: st, Wipe: st.Wipe}
+	})
 }
