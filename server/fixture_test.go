@@ -189,7 +189,7 @@ func newFixture(t *testing.T, change func(*Deps)) *fixture {
 		Logger: slog.New(slog.NewTextHandler(f.logs, nil)), Version: "test",
 		Authenticator: fakeAuth{}, Practice: f.practice, Conversations: f.convs,
 		WebSocket:   func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) },
-		Transcripts: f.convs, Events: echo, Log: echo, Replies: f.reply,
+		Transcripts: f.convs, Events: echo, Log: echo, Replies: f.reply, Tickets: &fakeTickets{},
 		Static: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "page "+r.URL.Path) }),
 	}
 	if change != nil {

@@ -40,6 +40,8 @@ type OpsDeps struct {
 	// Calls is nil where there are none to list.
 	Calls  Calls
 	Checks []Check
+	// Connections is nil where there are none to list.
+	Connections Connections
 	// Gatherer holds the metrics; nil is Prometheus' default.
 	Gatherer prometheus.Gatherer
 	// Token is asked of everybody who is not on this machine; with an empty
@@ -77,6 +79,7 @@ func NewOps(d OpsDeps) http.Handler {
 			o.answer(w, r, v, err)
 		})
 	}
+	o.sessionRoutes(guarded)
 	guarded.HandleFunc("GET /debug/pprof/", pprof.Index)
 	guarded.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	guarded.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)

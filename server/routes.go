@@ -26,6 +26,7 @@ func (s *Server) routes() error {
 	s.scenarioRoutes(a)
 	s.conversationRoutes(a)
 	s.streamRoutes(a)
+	s.ticketRoutes(a)
 	s.exportRoutes(a)
 	s.infoRoutes(a)
 	s.chatRoutes(a)

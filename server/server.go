@@ -63,6 +63,8 @@ type Deps struct {
 	// Replies streams one reply in the protocol of another client; it
 	// authenticates by itself.
 	Replies Replies
+	// Tickets makes connection tickets; nil means that there are none.
+	Tickets Tickets
 	// Static serves the page: everything outside /api.
 	Static http.Handler
 

@@ -43,7 +43,7 @@ func (s *Server) streamRoutes(a *api) {
 	if s.deps.WebSocket != nil {
 		a.plain(route{ID: "open-websocket", Method: http.MethodGet, Path: "/ws", Tag: tagStreams, Public: true,
 			Summary:     "WebSocket, subprotocol conv.v1.json",
-			Description: "Authentication by header, cookie with our own Origin, subprotocol or the hello frame; never in the URL. Frames and close codes are in docs/protocol.md.",
+			Description: "Authentication by header, cookie with our own Origin, subprotocol or the hello frame, by token or ticket; never in the URL. Frames and close codes are in docs/protocol.md.",
 			Fails:       []fault.Code{fault.ForeignOrigin, fault.Unauthenticated, fault.ProtocolVersion, fault.TooManyConnections, fault.Draining}},
 			map[string]*huma.Response{"101": {Description: "Upgraded."}}, nil, s.upgrade)
 	}

@@ -197,7 +197,8 @@ func (a *App) wireFront(ctx context.Context) error {
 	origins := a.cfg.Origins(a.listener.Addr().String())
 	visits := redisstore.New(a.redis.calls, redisstore.Options{})
 	a.sessions, err = sessions.New(sessions.Config{
-		Auth: socketVerifier{auth}, Commands: a.engine, Source: a.hub, Runs: a.front.store, Store: visits, Metrics: newSessionMetrics(a.reg),
+		Auth: socketVerifier{auth}, Commands: a.engine, Source: a.hub, Runs: a.front.store, Store: visits,
+		Bus: redisstore.NewBus(a.redis.calls, a.redis.bell, a.log), Logins: socketVerifier{auth}, Metrics: newSessionMetrics(a.reg),
 		Log: a.log, Node: a.members.Self().ID, Origins: origins, Problem: server.WriteProblem, Secure: server.IsHTTPS,
 		Limits: sessions.Limits{Frame: a.cfg.Limits.FrameBytes, Message: a.cfg.Limits.MessageChars,
 			Subscriptions: a.cfg.Limits.Subscriptions, ConnectionsPerUser: a.cfg.Limits.ConnectionsPerUser},
@@ -219,7 +220,7 @@ func (a *App) wireFront(ctx context.Context) error {
 	s, err := server.New(server.Deps{
 		Logger: a.log, Version: buildinfo.Read().Version, Origins: origins, TrustedProxies: a.cfg.TrustedProxies,
 		Authenticator: verifier{auth}, Authentication: auth, Accounts: auth, Onboarding: a.front.onboarding, Practice: a.front.practice, Conversations: a.engine, V1: old, Transcripts: a.front.store,
-		WebSocket: a.sessions.ServeWS, Events: a.sessions.ServeSSE, Log: a.sessions.ServeLog, Replies: a.sessions.ServeReply,
+		WebSocket: a.sessions.ServeWS, Events: a.sessions.ServeSSE, Log: a.sessions.ServeLog, Replies: a.sessions.ServeReply, Tickets: a.sessions,
 		Static: web.Handler(), Info: a.info(), Checks: checks, Metrics: httpMetrics,
 	})
 	if err != nil {
@@ -227,7 +228,7 @@ func (a *App) wireFront(ctx context.Context) error {
 	}
 	a.http = server.HTTPServer(s, a.log)
 	if a.opsListener != nil {
-		h := server.NewOps(server.OpsDeps{Logger: a.log, Inspector: a.inspector(visits), Calls: &a.calls, Checks: checks,
+		h := server.NewOps(server.OpsDeps{Logger: a.log, Inspector: a.inspector(visits), Calls: &a.calls, Checks: checks, Connections: a.sessions,
 			Gatherer: a.reg, Token: a.cfg.Ops.Token.Reveal()})
 		a.ops = server.HTTPServer(h, a.log)
 	}

@@ -36,6 +36,11 @@ func (v socketVerifier) Verify(ctx context.Context, token string) (sessions.Iden
 	return sessions.Identity{LearnerID: string(id.LearnerID), ExpiresAt: id.ExpiresAt, Family: string(id.SessionFamily)}, nil
 }
 
+// Ended tells connections whether their login still stands.
+func (v socketVerifier) Ended(family string) bool {
+	return v.auth.LoginEnded(authentication.FamilyID(family))
+}
+
 // loginEnded closes what hangs on a login that was ended, here or elsewhere.
 // Those known at the start have nothing that hangs on them.
 func (a *App) loginEnded(learner authentication.LearnerID, family authentication.FamilyID) {

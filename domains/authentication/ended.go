@@ -91,6 +91,10 @@ func (s *Service) loginsEnded(learner LearnerID, families ...FamilyID) {
 	s.ended.add(list...)
 }
 
+// LoginEnded reports that a login was ended, as far as this node knows by now;
+// it asks nobody. Ends are remembered until no access token is left of them.
+func (s *Service) LoginEnded(f FamilyID) bool { return s.ended.has(f) }
+
 // lookEnded learns which logins were ended, here or on another node.
 func (s *Service) lookEnded(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
