@@ -170,6 +170,9 @@ func (c *wsConn) welcomeFrame(session string, resumed bool) ([]byte, error) {
 		Connections   int     `json:"connections_per_user"`
 		Rate          float64 `json:"commands_per_second"`
 		Burst         int     `json:"command_burst"`
+		Frames        float64 `json:"frames_per_second"`
+		FrameBurst    int     `json:"frame_burst"`
+		BadFrames     int     `json:"bad_frames"`
 	}
 	return json.Marshal(struct {
 		T       string    `json:"t"`
@@ -182,7 +185,8 @@ func (c *wsConn) welcomeFrame(session string, resumed bool) ([]byte, error) {
 	}{
 		"welcome", session, c.m.cfg.Node, resumed,
 		heartbeat{tim.Ping.Milliseconds(), tim.Ping.Milliseconds() * 5 / 2},
-		limits{lim.Frame, lim.Message, lim.Subscriptions, lim.ConnectionsPerUser, lim.CommandsPerSecond, lim.CommandBurst},
+		limits{lim.Frame, lim.Message, lim.Subscriptions, lim.ConnectionsPerUser, lim.CommandsPerSecond, lim.CommandBurst,
+			lim.FramesPerSecond, lim.FrameBurst, lim.BadFrames},
 		time.Now().UnixMilli(),
 	})
 }

@@ -30,6 +30,7 @@ func commands() *command {
 			{name: "migrate", short: "bring the database up to this binary's schema", subs: migrateCommands()},
 			{name: "ops", short: "look into a running server", subs: []*command{
 				{name: "state", short: "live state of conversations", subs: stateCommands()},
+				{name: "sessions", short: "who is connected, on all nodes", subs: sessionCommands()},
 				callsCommand(),
 			}},
 			rolesCommand(),

@@ -96,6 +96,11 @@ func showState(ctx context.Context, c *call, o opsTarget, v view, path string, q
 	if code != exitOK {
 		return code
 	}
+	return o.show(c, v, path, body)
+}
+
+// show prints an answer in the form that was asked for.
+func (o opsTarget) show(c *call, v view, path string, body []byte) int {
 	if *o.format == "json" {
 		_, err := fmt.Fprintf(c.stdout, "%s\n", strings.TrimSpace(string(body)))
 		if err != nil {
@@ -108,9 +113,9 @@ func showState(ctx context.Context, c *call, o opsTarget, v view, path string, q
 		return c.fail(exitFailure, "read the answer: %v", err)
 	}
 	t := table{headers: !*v.noHeaders, color: v.color(c)}
-	if rows, ok := doc.rows(); ok && (path == statePath || path == callsPath) {
+	if rows, ok := doc.rows(); ok && (path == statePath || path == callsPath || path == sessionsPath) {
 		if len(rows) == 0 {
-			_, _ = fmt.Fprintln(c.stderr, map[string]string{statePath: "no conversation matches", callsPath: "no call matches"}[path])
+			_, _ = fmt.Fprintln(c.stderr, map[string]string{statePath: "no conversation matches", callsPath: "no call matches", sessionsPath: "no connection matches"}[path])
 		}
 		t.list(c.stdout, rows)
 		doc.notes(c.stderr)

@@ -38,6 +38,11 @@ const maxAnswer = 32 << 20
 // get asks one path and returns the JSON answer. On failure it has told why
 // and code is not 0.
 func (o opsTarget) get(ctx context.Context, c *call, path string, query url.Values) (body []byte, code int) {
+	return o.ask(ctx, c, http.MethodGet, path, query, nil)
+}
+
+// ask is get by another method, with a JSON body unless send is nil.
+func (o opsTarget) ask(ctx context.Context, c *call, method, path string, query url.Values, send []byte) (body []byte, code int) {
 	cfg, ok := c.config()
 	if !ok {
 		return nil, exitUsage
@@ -54,7 +59,7 @@ func (o opsTarget) get(ctx context.Context, c *call, path string, query url.Valu
 	}
 	ctx, cancel := context.WithTimeout(ctx, *o.timeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+path, nil)
+	req, err := http.NewRequestWithContext(ctx, method, base+path, bytes.NewReader(send))
 	if err != nil {
 		return nil, o.failed(c, exitUsage, "usage", "--url is not an address: "+err.Error())
 	}

@@ -126,6 +126,12 @@ type errorBody struct {
 	RetryMS   int64  `json:"retry_ms"`
 }
 
+type noticeBody struct {
+	Code    string          `json:"code"`
+	Message string          `json:"message"`
+	Data    json.RawMessage `json:"data,omitempty"`
+}
+
 // controls are the messages of an event stream that have no number.
 var controls = []entry{
 	{"reset", "The cursor cannot be served by replay; a snapshot follows.", resetBody{}},
@@ -133,6 +139,7 @@ var controls = []entry{
 	{"caught_up", "Everything that was there at attach has been sent.", curBody{}},
 	{"goaway", "Reconnect after so long.", goawayBody{}},
 	{"error", "Passing trouble.", errorBody{}},
+	{"notice", "For all devices of a learner; not kept.", noticeBody{}},
 }
 
 type envelope struct {
@@ -160,6 +167,9 @@ type limits struct {
 	Connections   int     `json:"connections_per_user"`
 	Rate          float64 `json:"commands_per_second"`
 	Burst         int     `json:"command_burst"`
+	Frames        float64 `json:"frames_per_second"`
+	FrameBurst    int     `json:"frame_burst"`
+	BadFrames     int     `json:"bad_frames"`
 }
 
 type welcome struct {
@@ -242,9 +252,22 @@ type errFrame struct {
 	Fields    any    `json:"fields,omitempty"`
 }
 
+type authOK struct {
+	T       string `json:"t"`
+	ID      string `json:"id,omitempty"`
+	Expires int64  `json:"expires_at,omitempty" doc:"milliseconds since 1970; absent when the connection has no end"`
+}
+
+type noticeFrame struct {
+	T string `json:"t"`
+	noticeBody
+}
+
 var serverFrames = []entry{
 	{"welcome", "Answer to hello.", welcome{}},
 	{"sub_ok", "Precedes the first event.", subOK{}},
+	{"auth_ok", "Answer to auth.", authOK{}},
+	{"notice", "For all devices of a learner; not kept.", noticeFrame{}},
 	{"ev", "Up to 64 events or 16 KiB.", evFrame{}},
 	{"reset", "The cursor cannot be served by replay; a snapshot follows.", resetFrame{}},
 	{"snapshot", "The folded state.", snapshotFrame{}},
@@ -266,6 +289,7 @@ type hello struct {
 	Client  string   `json:"client,omitempty" doc:"name/version"`
 	Session string   `json:"session,omitempty" doc:"of an earlier welcome"`
 	Token   string   `json:"token,omitempty"`
+	Ticket  string   `json:"ticket,omitempty" doc:"in place of a token"`
 	Resume  []resume `json:"resume,omitempty"`
 }
 
@@ -274,6 +298,13 @@ type sub struct {
 	ID  string `json:"id,omitempty"`
 	C   string `json:"c"`
 	Cur string `json:"cur,omitempty"`
+}
+
+type auth struct {
+	T      string `json:"t"`
+	ID     string `json:"id,omitempty"`
+	Token  string `json:"token,omitempty"`
+	Ticket string `json:"ticket,omitempty" doc:"in place of a token"`
 }
 
 type unsub struct {
@@ -308,6 +339,7 @@ var clientFrames = []entry{
 	{"unsub", "Unsubscribe.", unsub{}},
 	{"cmd", "Send a message or cancel a run.", cmd{}},
 	{"ack", "Optional, cumulative.", ack{}},
+	{"auth", "A new token before the old one ends.", auth{}},
 	{"ping", "Answered by pong.", pingPong{}},
 	{"pong", "Answer to ping.", pingPong{}},
 }

@@ -11,7 +11,7 @@ import "github.com/fluentpro/fluentpro/conversation"
 // session over) to "<end>|<holder>|<JSON of visit>", end in ms of Redis's
 // clock. TTL: Options.SessionTTL after the last write, which is when the one
 // that ends last ends. Writer: the scripts of visits.go.
-func keyVisits(u conversation.LearnerID) string { return "su:{" + string(u) + "}" }
+func keyVisits(u conversation.LearnerID) string { return "sd:{" + string(u) + "}" }
 
 // keyConnections counts a learner's connections over all nodes.
 // Type: hash of connection id to "<HashID of its session>|<JSON of
