@@ -156,6 +156,7 @@ var fixtures = []struct{ rule, from, imp, says string }{
 	{"github.com/jackc/pgx/v5", "conversation/sqlstore", "github.com/jackc/pgx/v5/pgconn", "drivers"},
 	{"modernc.org/sqlite", "domains/practice/sqlstore", "modernc.org/sqlite", "drivers"},
 	{"github.com/pressly/goose/v3", "cmd/fluentpro", "github.com/pressly/goose/v3", "migrations"},
+	{"github.com/riverqueue/river", "domains/jobs", "github.com/riverqueue/river/rivertype", "one adapter"},
 	{"github.com/gofrs/flock", "server", "github.com/gofrs/flock", "file lock"},
 	{"github.com/uptrace/bun", "domains/practice", "github.com/uptrace/bun/dialect/pgdialect", "SQL lives"},
 	{"github.com/golang-jwt/jwt/v5", "server", "github.com/golang-jwt/jwt/v5", "one place"},
