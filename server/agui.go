@@ -20,10 +20,11 @@ func (s *Server) aguiRoutes(a *api) {
 	a.foreign(s.engine.Group("", noStore, s.checkForeignOrigin), route{ID: "run-agui", Method: http.MethodPost, Path: "/agui", Tag: tagForeign,
 		Summary:     "Run the partner (AG-UI)",
 		Description: "threadId is the conversation's id. The same request again attaches to the same reply, from its beginning.",
+		Request:     map[string]any{"threadId": exampleID, "runId": "r1", "messages": []any{map[string]any{"id": "m1", "role": "user", "content": "Would Friday work for you?"}}},
 		Fails: []fault.Code{fault.NotFound, fault.RunActive, fault.QueueFull, fault.ConversationEnded, fault.IdempotencyMismatch,
 			fault.StorageUnavailable, fault.Draining, fault.TooManyConnections}},
 		map[string]*huma.Response{"200": {Description: "AG-UI events; docs/protocol.md says which come.",
-			Content: map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: "string"}}}},
+			Content: map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: "string"}, Example: exampleAGUI}}},
 			"204": {Description: "No message was sent, no reply is open, and none has ended within a minute."}}, nil, aguiSchema, s.agui)
 }
 

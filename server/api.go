@@ -154,6 +154,9 @@ func (a *api) documentErrors(op *huma.Operation, codes []fault.Code) {
 		for i, c := range cs {
 			names[i] = string(c)
 			p := newProblem(fault.New(c, ""), "4kz1r2cqvm7wd8h3")
+			if c == fault.Invalid {
+				p.Errors = []fault.Field{{Name: "limit", Code: "too_large", Message: "expected number <= 100"}}
+			}
 			examples[string(c)] = &huma.Example{Value: p}
 		}
 		op.Responses[strconv.Itoa(status)] = &huma.Response{
@@ -186,12 +189,29 @@ func (a *api) examples(r route) {
 	}
 }
 
+// paramExamples gives every parameter an example.
+func (a *api) paramExamples() {
+	for _, item := range a.OpenAPI().Paths {
+		for _, op := range []*huma.Operation{item.Get, item.Post, item.Put, item.Patch, item.Delete} {
+			if op == nil {
+				continue
+			}
+			for _, p := range op.Parameters {
+				if p.Example == nil { // those shared between servers have one
+					p.Example = exampleParams[p.Name]
+				}
+			}
+		}
+	}
+}
+
 // freeze renders the document and serves it; call it after the last add.
 func (a *api) freeze() error {
 	// huma cannot say that a reference may be null.
 	if st := a.OpenAPI().Components.Schemas.Map()["State"]; st != nil {
 		st.Properties["open"] = &huma.Schema{OneOf: []*huma.Schema{st.Properties["open"], {Type: "null"}}}
 	}
+	a.paramExamples()
 	raw, err := json.MarshalIndent(a.OpenAPI(), "", "  ")
 	if err != nil {
 		return fmt.Errorf("render the OpenAPI document: %w", err)

@@ -24,10 +24,12 @@ func (s *Server) chatRoutes(a *api) {
 	}
 	g := s.engine.Group("", noStore, s.checkForeignOrigin)
 	stream := map[string]*huma.Response{"200": {Description: "UI message stream, version 1; docs/protocol.md says which chunks come.",
-		Content: map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: "string"}}}}}
+		Content: map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: "string"}, Example: exampleChunks}}}}
 	a.foreign(g, route{ID: "chat", Method: http.MethodPost, Path: "/api/chat", Tag: tagForeign,
 		Summary:     "Send a message, read its reply (AI SDK)",
 		Description: "id is the conversation's. Of messages only the last one of the user is read; its id makes a repeat safe.",
+		Request: map[string]any{"id": exampleID, "trigger": "submit-message", "messages": []any{map[string]any{
+			"id": "m1", "role": "user", "parts": []any{map[string]any{"type": "text", "text": "Would Friday work for you?"}}}}},
 		Fails: []fault.Code{fault.NotFound, fault.RunActive, fault.QueueFull, fault.ConversationEnded, fault.IdempotencyMismatch,
 			fault.StorageUnavailable, fault.Draining, fault.TooManyConnections}}, stream, nil, chatSchema, s.chat)
 	resumed := map[string]*huma.Response{"200": stream["200"], "204": {Description: "No reply is open, and none has ended within a minute."}}
@@ -37,7 +39,7 @@ func (s *Server) chatRoutes(a *api) {
 	a.foreign(g, route{ID: "stop-chat", Method: http.MethodPost, Path: "/api/chat/{id}/stop", Tag: tagForeign,
 		Summary: "Stop the open reply (AI SDK)", Fails: []fault.Code{fault.NotFound, fault.StorageUnavailable}},
 		map[string]*huma.Response{"200": {Description: "Where it ended.", Content: map[string]*huma.MediaType{
-			"application/json": {Schema: a.OpenAPI().Components.Schemas.Schema(stoppedReflect, true, "Stopped")}}},
+			"application/json": {Schema: a.OpenAPI().Components.Schemas.Schema(stoppedReflect, true, "Stopped"), Example: exampleStopped}}},
 			"204": {Description: "No reply was open."}}, []*huma.Param{idParam}, nil, s.stopChat)
 }
 
@@ -152,16 +154,22 @@ var chatSchema = &huma.Schema{Type: "object", Required: []string{"id", "messages
 func (a *api) foreign(g *gin.RouterGroup, r route, ok map[string]*huma.Response, params []*huma.Param, body *huma.Schema, h gin.HandlerFunc) {
 	op := a.operation(r)
 	op.Servers = []*huma.Server{{URL: "/"}}
-	refusals := &huma.MediaType{Schema: a.OpenAPI().Components.Schemas.Schema(refusalReflect, true, "Refusal")}
+	schema := a.OpenAPI().Components.Schemas.Schema(refusalReflect, true, "Refusal")
 	for _, res := range op.Responses {
-		res.Content = map[string]*huma.MediaType{"application/json": refusals}
+		media := &huma.MediaType{Schema: schema, Examples: map[string]*huma.Example{}}
+		for code, ex := range res.Content["application/problem+json"].Examples {
+			if p, ok := ex.Value.(*Problem); ok {
+				media.Examples[code] = &huma.Example{Value: refusal{p.Code, p.Detail, p.Retryable, p.RequestID, p.Errors}}
+			}
+		}
+		res.Content = map[string]*huma.MediaType{"application/json": media}
 	}
 	for status, res := range ok {
 		op.Responses[status] = res
 	}
 	op.Parameters = params
 	if body != nil {
-		op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/json": {Schema: body}}}
+		op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/json": {Schema: body, Example: r.Request}}}
 	}
 	a.OpenAPI().AddOperation(&op)
 	g.Handle(r.Method, strings.NewReplacer("{", ":", "}", "").Replace(r.Path), h)

@@ -35,9 +35,7 @@ func (s *Server) conversationRoutes(a *api) {
 	add(a, route{
 		ID: "list-conversations", Method: http.MethodGet, Path: "/conversations", Tag: tagConversations,
 		Summary: "Your conversations, newest first", Fails: []fault.Code{fault.Invalid, fault.StorageUnavailable},
-		Response: conversationList{Conversations: []conversationItem{{
-			ID: exampleID, Title: exampleScenario.Title, State: "active", CreatedAt: exampleTime, ScenarioID: exampleID,
-		}}},
+		Response: conversationList{Conversations: []conversationItem{exampleConversation}},
 	}, s.listConversations)
 	add(a, route{
 		ID: "get-conversation", Method: http.MethodGet, Path: "/conversations/{id}", Tag: tagConversations,
@@ -56,7 +54,7 @@ func (s *Server) conversationRoutes(a *api) {
 	add(a, route{
 		ID: "cancel-run", Method: http.MethodPost, Path: "/conversations/{id}/runs/{run}/cancel", Tag: tagConversations,
 		Summary: "Stop a reply; repeatable", Fails: []fault.Code{fault.NotFound, fault.StorageUnavailable},
-		Response: conversation.Stopped{Run: 1, State: "stopped", At: exampleTime, TextLen: 118},
+		Response: exampleStopped,
 	}, s.cancelRun)
 }
 

@@ -31,6 +31,28 @@ var exampleScenario = practice.View{
 	Opening: practice.Opening{Speaker: "partner", Line: "Hello! Is the report ready for tomorrow?"},
 }
 
+var (
+	exampleTurns = []conversation.Turn{
+		{N: 1, ID: exampleID, Author: conversation.Learner, Text: "Would Friday work for you?", ClientID: "m1", Run: 1, At: exampleTime},
+		{N: 2, ID: exampleID, Author: conversation.Partner, Text: "Friday is fine. Send me the draft today.", Run: 1, Finish: "stop", At: exampleTime},
+	}
+	exampleConversation = conversationItem{ID: exampleID, Title: exampleScenario.Title, State: "active", CreatedAt: exampleTime, ScenarioID: exampleID}
+	exampleStopped      = conversation.Stopped{Run: 1, State: "stopped", At: exampleTime, TextLen: 118}
+)
+
+// Streams of other protocols, as far as an example shows them.
+const (
+	exampleChunks = "data: {\"type\":\"start\",\"messageId\":\"" + exampleID + "\"}\n\ndata: {\"type\":\"text-delta\",\"id\":\"1\",\"delta\":\"Friday is fine.\"}\n\ndata: [DONE]\n\n"
+	exampleAGUI   = "data: {\"type\":\"RUN_STARTED\",\"threadId\":\"" + exampleID + "\",\"runId\":\"r1\"}\n\n"
+)
+
+// exampleParams are the examples of parameters, by their names; freeze puts
+// them where a parameter has none of its own.
+var exampleParams = map[string]any{
+	"id": exampleID, "run": 1, "step": "language", "kind": "roles", "industry": "banking_finance",
+	"before": exampleID, "limit": 20, "Idempotency-Key": "req-1",
+}
+
 func exampleSnapshot(kind conversation.Kind) snapshotBody {
 	st := conversation.State{
 		Header: conversation.Header{ID: exampleID, Kind: kind, Title: exampleScenario.Title, State: "active", CreatedAt: exampleTime},

@@ -35,22 +35,22 @@ func (s *Server) exportRoutes(a *api) {
 	if s.deps.Transcripts == nil {
 		return
 	}
-	list := func(item *huma.Schema) map[string]*huma.Response {
+	list := func(item *huma.Schema, rows ...any) map[string]*huma.Response {
 		return map[string]*huma.Response{"200": {Description: "Whole, or the connection is cut: an array that ends is complete.", Content: map[string]*huma.MediaType{
-			"application/json": {Schema: &huma.Schema{Type: "array", Items: item}},
-			mediaNDJSON:        {Schema: item},
+			"application/json": {Schema: &huma.Schema{Type: "array", Items: item}, Example: rows},
+			mediaNDJSON:        {Schema: item, Example: rows[0]},
 		}}}
 	}
 	turn := a.OpenAPI().Components.Schemas.Schema(turnReflect, true, "Turn")
 	row := a.OpenAPI().Components.Schemas.Schema(exportReflect, true, "ExportRow")
 	a.plain(route{ID: "export-transcript", Method: http.MethodGet, Path: "/conversations/{id}/transcript", Tag: tagConversations,
 		Summary: "All messages of a conversation (JSON or NDJSON, by Accept)", Fails: []fault.Code{fault.NotFound, fault.StorageUnavailable}},
-		list(turn), []*huma.Param{idParam}, s.signedIn(s.exportTranscript))
+		list(turn, exampleTurns[0], exampleTurns[1]), []*huma.Param{idParam}, s.signedIn(s.exportTranscript))
 	a.plain(route{ID: "export-transcripts", Method: http.MethodGet, Path: "/transcripts", Tag: tagConversations,
 		Summary:     "All messages of all your conversations (JSON or NDJSON, by Accept)",
 		Description: "A row is a conversation, newest first, or a message of the conversation before it.",
 		Fails:       []fault.Code{fault.StorageUnavailable}},
-		list(row), nil, s.signedIn(s.exportTranscripts))
+		list(row, exportRow{Conversation: &exampleConversation}, exportRow{Message: &exampleTurns[0]}), nil, s.signedIn(s.exportTranscripts))
 }
 
 // signedIn lets a plain handler run only with a good token.

@@ -37,6 +37,7 @@ func (s *Server) onboardingRoutes(a *api) {
 	add(a, route{
 		ID: "get-onboarding-step", Method: http.MethodGet, Path: "/onboarding/steps/{step}", Tag: tagOnboarding,
 		Summary: "One step with its answer and what can be chosen", Fails: []fault.Code{fault.UnknownStep, fault.StorageUnavailable},
+		Response: onboarding.StepDetail{StepState: overview.Steps[0], Options: []onboarding.Option{{Slug: "zh_Hant", Name: "繁體中文", English: "Chinese (Traditional)"}}},
 	}, s.getStep)
 	add(a, route{
 		ID: "set-onboarding-step", Method: http.MethodPut, Path: "/onboarding/steps/{step}", Tag: tagOnboarding,
@@ -48,6 +49,7 @@ func (s *Server) onboardingRoutes(a *api) {
 	add(a, route{
 		ID: "complete-onboarding", Method: http.MethodPost, Path: "/onboarding/complete", Tag: tagOnboarding,
 		Summary: "Finish onboarding; repeatable", Fails: []fault.Code{fault.StepOutOfOrder, fault.Conflict, fault.StorageUnavailable},
+		Response: onboarding.Overview{CurrentStep: onboarding.StepComplete, Complete: true, Steps: overview.Steps[:1]},
 	}, s.completeOnboarding)
 	add(a, route{
 		ID: "list-onboarding-options", Method: http.MethodGet, Path: "/onboarding/options/{kind}", Tag: tagOnboarding,

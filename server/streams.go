@@ -50,14 +50,14 @@ func (s *Server) streamRoutes(a *api) {
 }
 
 var (
-	idParam      = &huma.Param{Name: "id", In: "path", Required: true, Schema: &huma.Schema{Type: "string", Format: "uuid"}}
+	idParam      = &huma.Param{Name: "id", In: "path", Required: true, Example: exampleID, Schema: &huma.Schema{Type: "string", Format: "uuid"}}
 	cursorParams = []*huma.Param{idParam,
-		{Name: "cursor", In: "query", Description: "Where to go on, unless Last-Event-ID says it.", Schema: &huma.Schema{Type: "string"}},
-		{Name: "Last-Event-ID", In: "header", Description: "Where to go on.", Schema: &huma.Schema{Type: "string"}}}
+		{Name: "cursor", In: "query", Example: exampleCur, Description: "Where to go on, unless Last-Event-ID says it.", Schema: &huma.Schema{Type: "string"}},
+		{Name: "Last-Event-ID", In: "header", Example: exampleCur, Description: "Where to go on.", Schema: &huma.Schema{Type: "string"}}}
 	logParams = []*huma.Param{idParam,
-		{Name: "after", In: "query", Schema: &huma.Schema{Type: "string"}},
-		{Name: "limit", In: "query", Schema: &huma.Schema{Type: "integer"}, Description: "1 to 1000"},
-		{Name: "wait", In: "query", Schema: &huma.Schema{Type: "integer"}, Description: "Seconds to hold until there is something, at most 25"}}
+		{Name: "after", In: "query", Example: exampleCur, Schema: &huma.Schema{Type: "string"}},
+		{Name: "limit", In: "query", Example: 100, Schema: &huma.Schema{Type: "integer"}, Description: "1 to 1000"},
+		{Name: "wait", In: "query", Example: 0, Schema: &huma.Schema{Type: "integer"}, Description: "Seconds to hold until there is something, at most 25"}}
 	logSchema = &huma.Schema{Type: "object", Required: []string{"events", "cur", "more"}, Properties: map[string]*huma.Schema{
 		"events": {Type: "array", Items: &huma.Schema{Type: "object", AdditionalProperties: true}},
 		"cur":    {Type: "string"}, "more": {Type: "boolean"},

@@ -84,6 +84,7 @@ var gates = []gate{
 	{"go.uber.org/goleak", []string{"internal/testenv", "conversation/storetest", "sessions/storetest"}, "for tests"},
 	{"github.com/google/go-cmp", []string{"internal/testenv", "conversation/storetest", "sessions/storetest"}, "for tests"},
 	{"github.com/chromedp/chromedp", []string{"internal/testenv"}, "for tests"},
+	{"github.com/santhosh-tekuri/jsonschema/v6", []string{"internal/testenv"}, "for tests"},
 	{"github.com/anishathalye/porcupine", []string{"internal/testenv"}, "for tests"},
 }
 
