@@ -1,9 +1,10 @@
 # Everything a developer does. "make" alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help dev build test unit lint bench bench-relay hooks generate clean
+.PHONY: help dev build test unit lint bench bench-relay chaos hooks generate clean
 
 PKGS ?=
 BENCH ?=
+CHAOS ?=
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +29,9 @@ bench: ## run the benchmarks of the packages (PKGS=./streaming/... for some)
 
 bench-relay: ## measure a running server beside a bare relay, idle memory, kills
 	@scripts/bench.sh $(BENCH)
+
+chaos: ## break nodes, Redis and SQL under load and check what is promised (CHAOS=--short)
+	@scripts/bench.sh chaos $(CHAOS)
 
 hooks: ## have git run make lint before each commit
 	git config core.hooksPath scripts/hooks

@@ -1,11 +1,12 @@
 #!/bin/sh
 # Measures delay and CPU per token beside a bare relay, memory per idle
 # connection, and the time from kill -9 to the next character, and prints
-# Markdown. docs/benchmarks.md says how to read it.
+# Markdown. docs/benchmarks.md says how to read it. "chaos" breaks nodes, Redis
+# and SQL instead, and docs/reliability.md says what must hold.
 #
-#   scripts/bench.sh [relay|idle|kill|resume|observers|slow|scale [FLAG…]]
+#   scripts/bench.sh [relay|idle|kill|resume|observers|slow|scale|chaos [FLAG…]]
 #
-# Without arguments all but scale, which takes long.
+# Without arguments all but scale and chaos, which take long.
 #
 # It starts a Postgres of its own, unless FLUENTPRO_DATABASE_URL names a
 # database that it may fill; a Postgres without fsync costs less than a real
@@ -17,8 +18,8 @@ set -eu
 . "$root/scripts/postgres.sh"
 
 case "${1:-all}" in
-relay | idle | kill | resume | observers | slow | scale | all) ;;
-*) die "usage: scripts/bench.sh [relay|idle|kill|resume|observers|slow|scale [FLAG…]]" ;;
+relay | idle | kill | resume | observers | slow | scale | chaos | all) ;;
+*) die "usage: scripts/bench.sh [relay|idle|kill|resume|observers|slow|scale|chaos [FLAG…]]" ;;
 esac
 have redis-server || apt_install "the benchmarks use a real Redis" redis-server
 

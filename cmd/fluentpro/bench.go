@@ -86,6 +86,7 @@ func benchCommands() []*command {
 			},
 		},
 		scaleCommand(needs), resumeCommand(needs), observersCommand(needs), slowCommand(needs),
+		chaosCommand(),
 		{
 			name: "bare", hidden: true, short: "the relay without state that others are compared with",
 			setup: func(fs *flag.FlagSet) runner {

@@ -117,6 +117,7 @@ func Poll(ctx context.Context, o *Options, v *View, wait time.Duration) error {
 	if cur == "" {
 		return Snapshot(ctx, o, v)
 	}
+	v.asks()
 	q := url.Values{"after": {cur}}
 	if wait > 0 {
 		q.Set("wait", strconv.Itoa(int(wait/time.Second)))
@@ -151,13 +152,17 @@ func Poll(ctx context.Context, o *Options, v *View, wait time.Duration) error {
 		})
 	}
 	if !page.More {
-		v.change(func() { v.caughtUp = true })
+		v.change(func() {
+			v.caughtUp = true
+			v.tell(Taken{Kind: "caught_up", Cur: page.Cur})
+		})
 	}
 	return nil
 }
 
 // Snapshot reads GET /conversations/{id} into v.
 func Snapshot(ctx context.Context, o *Options, v *View) error {
+	v.asks()
 	s, err := v.read(ctx, o, o.base())
 	if err != nil {
 		return err
@@ -173,7 +178,10 @@ func (v *View) readAnew(ctx context.Context, o *Options, node string) error {
 	if err != nil {
 		return err
 	}
-	v.change(func() { v.fold.Reset("cursor_gone") })
+	v.change(func() {
+		v.tell(Taken{Kind: "reset", Reason: "cursor_gone"})
+		v.fold.Reset("cursor_gone")
+	})
 	return v.control(s)
 }
 

@@ -12,7 +12,8 @@ func (f *Fold) runEvent(e *Event, verb string, overlap bool) bool {
 		return true
 	}
 	r := f.Runs[e.Run]
-	if r == nil {
+	first := r == nil
+	if first {
 		r = &Run{No: e.Run, StopAt: -1, Attempt: e.Attempt, Base: e.Base}
 		f.Runs[e.Run] = r
 	}
@@ -38,7 +39,7 @@ func (f *Fold) runEvent(e *Event, verb string, overlap bool) bool {
 			r.Restarts++
 		}
 		r.Base, r.text, r.len, r.ahead = e.Base, nil, 0, false
-	case verb == "restarted":
+	case verb == "restarted" && !first: // whoever sees the run for the first time has nothing to lose
 		f.breach("shrunk", e, "restarted with base %d as before", e.Base)
 	}
 	if e.Attempt < r.Attempt && verb != "stopping" {

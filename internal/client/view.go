@@ -23,6 +23,20 @@ type View struct {
 	// seen is called under the lock for every applied event, if set; the bench
 	// measures with it.
 	seen func(Event, time.Time)
+	// tap is called under the lock for everything that comes, if set.
+	tap func(Taken)
+}
+
+// Taken is one thing that a View took in, before its fold judged it.
+type Taken struct {
+	// Kind is attach, event, reset, snapshot, caught_up or error.
+	Kind string
+	// Event is set for an event.
+	Event Event
+	// Cur is the cursor of an attach or a snapshot, Reason of a reset, Code of
+	// an error, State of a snapshot.
+	Cur, Reason, Code string
+	State             json.RawMessage
 }
 
 // NewView begins with nothing; the first attach gets a snapshot.
@@ -36,6 +50,28 @@ func (v *View) OnEvent(f func(e Event, at time.Time)) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.seen = f
+}
+
+// OnTake sets a function that is told everything the View takes in, in order.
+// It must be quick and must not call the View.
+func (v *View) OnTake(f func(Taken)) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.tap = f
+}
+
+// tell is called under the lock.
+func (v *View) tell(t Taken) {
+	if v.tap != nil {
+		v.tap(t)
+	}
+}
+
+// asks says that a request from the present cursor is about to be made.
+func (v *View) asks() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.tell(Taken{Kind: "attach", Cur: v.fold.cursor})
 }
 
 // Look calls f with the fold, which f must not keep.
@@ -112,7 +148,10 @@ func (v *View) change(f func()) {
 // attached begins a new attach. What the one before had still to deliver, a
 // snapshot after a reset, died with it; the new one judges the cursor afresh.
 func (v *View) attached() {
-	v.change(func() { v.caughtUp, v.fold.expectSnapshot = false, false })
+	v.change(func() {
+		v.caughtUp, v.fold.expectSnapshot = false, false
+		v.tell(Taken{Kind: "attach", Cur: v.fold.cursor})
+	})
 }
 
 // events applies envelopes; resume says that something is missing and the
@@ -121,6 +160,7 @@ func (v *View) events(es []Event) (resume bool) {
 	now := time.Now()
 	v.change(func() {
 		for _, e := range es {
+			v.tell(Taken{Kind: "event", Event: e})
 			switch v.fold.Apply(e) {
 			case Gap:
 				resume = true
@@ -151,6 +191,10 @@ type control struct {
 func (v *View) control(c control) error {
 	var err error
 	v.change(func() {
+		switch c.Type {
+		case "reset", "snapshot", "caught_up", "error":
+			v.tell(Taken{Kind: c.Type, Cur: c.Cur, Reason: c.Reason, Code: c.Code, State: c.State})
+		}
 		switch c.Type {
 		case "reset":
 			v.fold.Reset(c.Reason)

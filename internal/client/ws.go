@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/coder/websocket"
 )
@@ -52,6 +54,10 @@ type WS struct {
 	err   error
 	views map[string]*View
 	calls map[string]chan answer
+	// attached are conversations that sub_ok was told of; again are timers of
+	// attaches that failed for now.
+	attached map[string]bool
+	again    map[string]*time.Timer
 	// goaway is the server's wish, nil before.
 	goaway *control
 }
@@ -98,7 +104,8 @@ func DialWS(ctx context.Context, o *Options, session string, views ...*View) (*W
 		return nil, fmt.Errorf("dial: %w", err)
 	}
 	conn.SetReadLimit(16 << 20)
-	c := &WS{conn: conn, done: make(chan struct{}), views: map[string]*View{}, calls: map[string]chan answer{}}
+	c := &WS{conn: conn, done: make(chan struct{}), views: map[string]*View{}, calls: map[string]chan answer{},
+		attached: map[string]bool{}, again: map[string]*time.Timer{}}
 	type entry struct {
 		C   string `json:"c"`
 		Cur string `json:"cur,omitempty"`
@@ -161,6 +168,10 @@ func (c *WS) read() {
 	c.err = err
 	calls := c.calls
 	c.calls = nil
+	for _, t := range c.again {
+		t.Stop()
+	}
+	c.again = nil
 	c.mu.Unlock()
 	for _, ch := range calls {
 		ch <- answer{err: fmt.Errorf("connection ended before the answer: %w", err)}
@@ -204,6 +215,9 @@ func (c *WS) handle(f *frame) error {
 		ctl.Type, ctl.Cur = f.T, f.Cur
 		return v.control(ctl)
 	case "sub_ok":
+		c.mu.Lock()
+		c.attached[f.C] = true
+		c.mu.Unlock()
 		c.settle(f.ID, answer{})
 	case "res":
 		a := answer{data: f.Data}
@@ -222,6 +236,9 @@ func (c *WS) handle(f *frame) error {
 			if err := v.control(ctl); err != nil {
 				return err
 			}
+			if f.ID == "" && f.Retryable {
+				c.retry(v, time.Duration(f.RetryMS)*time.Millisecond)
+			}
 		}
 		c.settle(f.ID, answer{err: p})
 	case "ping":
@@ -233,6 +250,32 @@ func (c *WS) handle(f *frame) error {
 		c.mu.Unlock()
 	}
 	return nil
+}
+
+// retry asks again for an attach that failed for now: it has left nothing
+// behind on the server. One that has succeeded needs nothing.
+func (c *WS) retry(v *View, wait time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.attached[v.Conversation] || c.again == nil || c.again[v.Conversation] != nil {
+		return
+	}
+	wait = max(wait, time.Second)/2 + rand.N(max(wait, time.Second))
+	c.again[v.Conversation] = time.AfterFunc(wait, func() {
+		c.mu.Lock()
+		want := c.again != nil && !c.attached[v.Conversation]
+		delete(c.again, v.Conversation)
+		c.mu.Unlock()
+		if !want {
+			return
+		}
+		v.attached()
+		m := map[string]any{"t": "sub", "c": v.Conversation}
+		if cur := v.Cursor(); cur != "" {
+			m["cur"] = cur
+		}
+		_ = c.write(context.Background(), m) // a connection that broke ends the reader, which tells
+	})
 }
 
 func (c *WS) settle(id string, a answer) {
@@ -289,6 +332,13 @@ func (c *WS) Subscribe(ctx context.Context, v *View) error {
 
 // Unsubscribe stops watching; events on their way are still applied.
 func (c *WS) Unsubscribe(ctx context.Context, v *View) error {
+	c.mu.Lock()
+	delete(c.attached, v.Conversation)
+	if t := c.again[v.Conversation]; t != nil {
+		t.Stop()
+		delete(c.again, v.Conversation)
+	}
+	c.mu.Unlock()
 	return c.write(ctx, map[string]any{"t": "unsub", "c": v.Conversation})
 }
 

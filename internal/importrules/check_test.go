@@ -169,7 +169,7 @@ var fixtures = []struct{ rule, from, imp, says string }{
 	{"github.com/google/go-cmp", "server", "github.com/google/go-cmp/cmp", "for tests"},
 	{"github.com/chromedp/chromedp", "cmd/fluentpro", "github.com/chromedp/chromedp", "for tests"},
 	{"github.com/santhosh-tekuri/jsonschema/v6", "server", "github.com/santhosh-tekuri/jsonschema/v6", "for tests"},
-	{"github.com/anishathalye/porcupine", "conversation", "github.com/anishathalye/porcupine", "for tests"},
+	{"github.com/anishathalye/porcupine", "conversation", "github.com/anishathalye/porcupine", "judges histories"},
 }
 
 func TestEveryRuleCatchesItsFixture(t *testing.T) {

@@ -85,7 +85,7 @@ var gates = []gate{
 	{"github.com/google/go-cmp", []string{"internal/testenv", "conversation/storetest", "sessions/storetest"}, "for tests"},
 	{"github.com/chromedp/chromedp", []string{"internal/testenv"}, "for tests"},
 	{"github.com/santhosh-tekuri/jsonschema/v6", []string{"internal/testenv"}, "for tests"},
-	{"github.com/anishathalye/porcupine", []string{"internal/testenv"}, "for tests"},
+	{"github.com/anishathalye/porcupine", []string{"internal/bench/chaos/check"}, "one checker judges histories"},
 }
 
 // support are packages for tests; nothing that ships may import them.

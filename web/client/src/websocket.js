@@ -7,6 +7,7 @@ const PROBE_MS = 5000;
 const COMMAND_MS = 10_000;
 const ACK_MS = 5000;
 const ACK_EVENTS = 200;
+const RETRY_MS = 1000;
 
 /**
  * Speaks docs/protocol.md, "WebSocket".
@@ -27,6 +28,10 @@ export function webSocket(o, sink) {
   const commands = new Map();
   /** @type {Map<string, { cur: string, count: number }>} */
   const unacked = new Map();
+  /** Conversations that the server has attached. @type {Set<string>} */
+  const attached = new Set();
+  /** Attaches that failed for now, to be asked for again. @type {Map<string, unknown>} */
+  const again = new Map();
   /** @type {unknown} */
   let deadline = null;
   /** @type {unknown} */
@@ -39,7 +44,7 @@ export function webSocket(o, sink) {
   const stop = () => {
     if (over) return;
     over = true;
-    for (const t of [deadline, ackTimer, away]) clock.clearTimeout(t);
+    for (const t of [deadline, ackTimer, away, ...again.values()]) clock.clearTimeout(t);
     if (ws) {
       ws.onopen = ws.onmessage = ws.onclose = null;
       ws.onerror = () => {}; // closing a socket that is still opening is one
@@ -102,6 +107,16 @@ export function webSocket(o, sink) {
     else if (greeted) late.set(c, cur); // before hello: hello itself asks for the list
   };
 
+  /** An attach that failed for now has left nothing behind on the server. @param {string} c @param {number} [ms] */
+  const retry = (c, ms) => {
+    const wait = Math.max(RETRY_MS, ms ?? 0) * (0.5 + Math.random());
+    again.set(c, clock.setTimeout(() => {
+      again.delete(c);
+      const want = o.resume().find((r) => r.c === c);
+      if (want && !attached.has(c)) subscribe(c, want.cur ?? '');
+    }, wait));
+  };
+
   /** @param {{ data: unknown }} m */
   const frame = (m) => {
     if (over || typeof m.data !== 'string') return;
@@ -135,7 +150,13 @@ export function webSocket(o, sink) {
         break;
       case 'err':
         if (commands.has(String(f.id))) settle(String(f.id), f);
-        else if (f.c) sink.problem(f.c, toError(f));
+        else if (f.c) {
+          sink.problem(f.c, toError(f));
+          if (f.retryable && !attached.has(f.c) && !again.has(f.c)) retry(f.c, f.retry_ms);
+        }
+        break;
+      case 'sub_ok':
+        attached.add(f.c);
         break;
       case 'ping':
         send({ t: 'pong', n: f.n });
@@ -169,6 +190,7 @@ export function webSocket(o, sink) {
   return {
     subscribe,
     unsubscribe(c) {
+      attached.delete(c);
       unacked.delete(c);
       late.delete(c);
       if (welcomed) send({ t: 'unsub', c });

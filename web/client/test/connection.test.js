@@ -239,3 +239,24 @@ test('frames of a conversation that nobody reads any more are declined', async (
   await sockets.last().say(ev(log().ev('other', {})));
   assert.deepEqual(sockets.last().frames('unsub'), [{ t: 'unsub', c: 'c1' }]);
 });
+
+test('an attach that failed for now is asked for again; passing trouble is not', async () => {
+  const { sockets, client, clock } = setup();
+  client.conversation('c1').subscribe(() => {});
+  client.connect();
+  const s = sockets.last();
+  await s.welcome();
+  const trouble = { t: 'err', c: 'c1', code: 'storage_unavailable', message: '', retryable: true, retry_ms: 1000 };
+  await s.say(trouble);
+  await s.say(trouble); // one retry, however often it is told
+  assert.equal(s.frames('sub').length, 0);
+  await clock.advance(2000);
+  assert.deepEqual(s.frames('sub').map((f) => f.c), ['c1']);
+  await s.say({ t: 'sub_ok', c: 'c1', mode: 'snapshot', cur: '' });
+  await s.say(trouble);
+  await clock.advance(5000);
+  assert.equal(s.frames('sub').length, 1);
+  await s.say({ t: 'err', c: 'c2', code: 'not_found', message: '', retryable: false });
+  await clock.advance(5000);
+  assert.equal(s.frames('sub').length, 1);
+});

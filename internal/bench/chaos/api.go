@@ -1,0 +1,173 @@
+package chaos
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/fluentpro/fluentpro/internal/client"
+)
+
+type object = map[string]any
+
+// learner is a signed-in user.
+type learner struct {
+	email, password, scenario string
+
+	mu     sync.Mutex // guards what follows
+	access string
+	signed time.Time
+}
+
+func (l *learner) token() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.access
+}
+
+// refused is an answer that says no.
+type refused struct {
+	status int
+	code   string
+	what   string
+}
+
+func (r *refused) Error() string { return fmt.Sprintf("%s: status %d %s", r.what, r.status, r.code) }
+
+// call sends body as JSON to a node and reads the answer into out.
+func call(ctx context.Context, c *http.Client, base, token, method, path string, body, out any) error {
+	var rd io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return err
+		}
+		rd = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, base+"/api/v2"+path, rd)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode >= 300 {
+		var p struct{ Code string }
+		_ = json.Unmarshal(b, &p) // an answer without a code reads as ""
+		return &refused{resp.StatusCode, p.Code, method + " " + path}
+	}
+	if out == nil {
+		return nil
+	}
+	return json.Unmarshal(b, out)
+}
+
+// signIn gets a fresh token where the one there is grows old.
+func (l *learner) signIn(ctx context.Context, c *http.Client, base string) error {
+	l.mu.Lock()
+	old := time.Since(l.signed) > 7*time.Minute
+	l.mu.Unlock()
+	if !old {
+		return nil
+	}
+	var s struct {
+		Token string `json:"access_token"`
+	}
+	at := time.Now()
+	if err := call(ctx, c, base, "", "POST", "/auth/login", object{"email": l.email, "password": l.password}, &s); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.access, l.signed = s.Token, at
+	return nil
+}
+
+// newLearner signs up, answers the questions and asks for one scenario.
+func newLearner(ctx context.Context, c *http.Client, base string) (*learner, error) {
+	name := rand.Text()
+	l := &learner{email: name + "@example.com", password: "correct horse " + name[:4], signed: time.Now()}
+	var s struct {
+		Token string `json:"access_token"`
+	}
+	if err := call(ctx, c, base, "", "POST", "/auth/sign-up", object{"email": l.email, "password": l.password,
+		"full_name": "Chaos Client", "accept_terms": true, "age_confirmed": true}, &s); err != nil {
+		return nil, err
+	}
+	l.access = s.Token
+	for _, st := range []struct {
+		step  string
+		value object
+	}{
+		{"language", object{"language": "zh_Hant"}},
+		{"industry", object{"industry": "banking_finance"}},
+		{"job", object{"title": "Relationship manager", "description": "I look after corporate clients and their loans."}},
+		{"role", object{"custom": object{"title": "Relationship manager", "description": "Looks after corporate clients."}}},
+		{"partners", object{"partners": []object{{"partner": "clients"}}}},
+		{"situations", object{"situations": []object{{"partner": "clients", "situations": []object{{"situation": "meetings"}}}}}},
+		{"level", object{"level": "B1"}},
+		{"summary", object{"confirmed": true}},
+	} {
+		if err := call(ctx, c, base, l.access, "PUT", "/onboarding/steps/"+st.step, st.value, nil); err != nil {
+			return nil, err
+		}
+	}
+	if err := call(ctx, c, base, l.access, "POST", "/onboarding/complete", nil, nil); err != nil {
+		return nil, err
+	}
+	if err := call(ctx, c, base, l.access, "POST", "/scenario-requests", object{}, nil); err != nil {
+		return nil, err
+	}
+	var list struct {
+		Scenarios []struct {
+			ID string `json:"id"`
+		} `json:"scenarios"`
+	}
+	return l, until(ctx, time.Minute, func() error {
+		if err := call(ctx, c, base, l.access, "GET", "/scenarios", nil, &list); err != nil {
+			return err
+		}
+		if len(list.Scenarios) == 0 {
+			return errors.New("no scenario yet")
+		}
+		l.scenario = list.Scenarios[0].ID
+		return nil
+	})
+}
+
+// converse begins a conversation.
+func (l *learner) converse(ctx context.Context, c *http.Client, base string) (string, error) {
+	var out struct {
+		ID string `json:"id"`
+	}
+	err := call(ctx, c, base, l.token(), "POST", "/conversations", object{"scenario_id": l.scenario, "client_id": rand.Text()}, &out)
+	return out.ID, err
+}
+
+// picture is what a plain read of a conversation answers.
+type picture struct {
+	Cur   string       `json:"cur"`
+	State client.State `json:"state"`
+}
+
+func (l *learner) read(ctx context.Context, c *http.Client, base, conv string) (picture, error) {
+	var p picture
+	return p, call(ctx, c, base, l.token(), "GET", "/conversations/"+conv, nil, &p)
+}
