@@ -66,7 +66,11 @@ type Config struct {
 // Database is the SQL authority.
 type Database struct {
 	URL      URL `yaml:"url" doc:"postgres://… or the path of a SQLite file; embedded: SQLite in data_dir"`
-	MaxConns int `yaml:"max_conns" doc:"most connections to SQL, 0 for the engine's own default"`
+	MaxConns int `yaml:"max_conns" doc:"most connections to SQL, 0 for the engine's own default (Postgres 16, SQLite 4)"`
+
+	ConnIdle     time.Duration `yaml:"conn_idle" doc:"how long an unused connection to Postgres is kept"`
+	ConnLifetime time.Duration `yaml:"conn_lifetime" doc:"how long any connection to Postgres is kept, so that a balancer can spread them anew"`
+	Migrate      string        `yaml:"migrate" oneof:"start|never" doc:"whether a node migrates the schema when it starts; never refuses to start on an older one and leaves it to fluentpro migrate up"`
 }
 
 // Redis is the live side.
@@ -103,6 +107,7 @@ func defaults() Config {
 	return Config{
 		Profile:    Development,
 		Listen:     "127.0.0.1:8080",
+		Database:   Database{ConnIdle: 5 * time.Minute, ConnLifetime: 30 * time.Minute, Migrate: "start"},
 		Redis:      Redis{Incarnation: "auto"},
 		Upstream:   upstreamDefaults(),
 		Log:        Log{Level: "info", Format: "text"},

@@ -127,7 +127,7 @@ func TestProfilesLoad(t *testing.T) {
 func TestEveryKeyHasAVariable(t *testing.T) {
 	t.Parallel()
 	other := map[string]string{
-		"profile": "test", "listen": "127.0.0.1:9", "data_dir": "/d", "database.url": "postgres://u@h/d", "database.max_conns": "3",
+		"profile": "test", "listen": "127.0.0.1:9", "data_dir": "/d", "database.url": "postgres://u@h/d", "database.max_conns": "3", "database.conn_idle": "1m0s", "database.conn_lifetime": "1h0m0s", "database.migrate": "never",
 		"redis.url": "redis://h:1", "redis.incarnation": "marker", "upstream.base_url": "http://h:1/v1", "upstream.api_key": "k", "upstream.model": "m",
 		"upstream.continue": "prefix", "upstream.script.first_token": "1s", "upstream.script.tokens_per_second": "7.5", "ops.listen": "off",
 		"ops.token": "0123456789abcdef", "log.level": "error", "log.format": "json", "limits.frame_bytes": "99999", "limits.message_chars": "100",

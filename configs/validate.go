@@ -228,6 +228,11 @@ func (v *validator) times() {
 		v.bad("heartbeat", "%v is more than a third of %s=%v; a single lost beat would cost the lease", c.Heartbeat, v.env["lease"], c.Lease)
 	}
 	v.between("drain", c.Drain, 0, 10*time.Minute)
+	v.between("database.conn_idle", c.Database.ConnIdle, time.Second, 24*time.Hour)
+	v.between("database.conn_lifetime", c.Database.ConnLifetime, 10*time.Second, 7*24*time.Hour)
+	if c.Database.MaxConns == 1 && !c.EmbeddedDatabase() {
+		v.bad("database.max_conns", "1 is too few for Postgres: a migration and its lock need a connection each")
+	}
 	v.between("upstream.script.first_token", c.Upstream.Script.FirstToken, 0, time.Minute)
 	if r := c.Upstream.Script.TokensPerSecond; r <= 0 || r > 10000 {
 		v.bad("upstream.script.tokens_per_second", "%v is not more than 0 and at most 10000", r)

@@ -38,12 +38,13 @@ export PATH
 missing=
 have redis-server || missing="$missing redis-server"
 pg_find >/dev/null || missing="$missing postgresql"
+have pgbouncer || missing="$missing pgbouncer"
 have chromium || have chromium-browser || have google-chrome || missing="$missing chromium"
 have nginx || missing="$missing nginx"
 have caddy || missing="$missing caddy"
 have gcc || have cc || missing="$missing gcc libc6-dev"
 # shellcheck disable=SC2086 # a list of words
-[ -z "$missing" ] || apt_install "redis-server and postgresql: the real parts behind the tests; chromium: the page; nginx and caddy: the proxies of docs/proxies.md; gcc: the race detector needs cgo" $missing
+[ -z "$missing" ] || apt_install "redis-server, postgresql and pgbouncer: the real parts behind the tests; chromium: the page; nginx and caddy: the proxies of docs/proxies.md; gcc: the race detector needs cgo" $missing
 if [ "$(id -u)" = 0 ] && ! id postgres >/dev/null 2>&1; then
 	die "running as root, and there is no user postgres to run Postgres as"
 fi
@@ -80,7 +81,11 @@ say "starting Postgres"
 pg_start
 say "Postgres listens on 127.0.0.1:$pg_port, without fsync, for these tests only"
 
+pooler_start
+say "PgBouncer listens on 127.0.0.1:$pooler_port, in transaction mode"
+
 export FLUENTPRO_TEST_DATABASE_URL="$pg_url"
+export FLUENTPRO_TEST_POOLER_URL="$pooler_url"
 export FLUENTPRO_TEST_REQUIRE=1
 export CGO_ENABLED=1 # the race detector
 

@@ -110,13 +110,14 @@ func (a *App) openParts(ctx context.Context) error {
 			return fmt.Errorf("listen for operators (FLUENTPRO_OPS_LISTEN): %w", err)
 		}
 	}
-	if a.db, err = sqldb.Open(ctx, a.cfg.SQL(), sqldb.Options{MaxConns: a.cfg.Database.MaxConns}); err != nil {
+	if a.db, err = sqldb.Open(ctx, a.cfg.SQL(), poolOptions(a.cfg)); err != nil {
 		if a.cfg.EmbeddedDatabase() {
 			return err // it names the file
 		}
 		return fmt.Errorf("database (FLUENTPRO_DATABASE_URL): %w", err)
 	}
-	if err := a.db.Migrate(ctx); err != nil {
+	a.reg.MustRegister(a.db.Collector())
+	if err := migrateAtStart(ctx, a.cfg, a.db); err != nil {
 		return err
 	}
 	if a.redis, err = openRedis(a.cfg.Redis.URL.Reveal()); err != nil {

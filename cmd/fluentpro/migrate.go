@@ -55,3 +55,24 @@ func migrate(ctx context.Context, c *call, up bool) int {
 
 // shown is the database's address without its password.
 func shown(cfg *configs.Config) string { return configs.NewURL(cfg.SQL()).String() }
+
+func poolOptions(cfg *configs.Config) sqldb.Options {
+	d := cfg.Database
+	return sqldb.Options{MaxConns: d.MaxConns, Idle: d.ConnIdle, Lifetime: d.ConnLifetime}
+}
+
+// migrateAtStart brings the schema up to date where a node may do that itself,
+// and else refuses to run on one that is too old.
+func migrateAtStart(ctx context.Context, cfg *configs.Config, db *sqldb.DB) error {
+	if cfg.Database.Migrate != "never" {
+		return db.Migrate(ctx)
+	}
+	have, want, err := db.SchemaVersion(ctx)
+	if err != nil {
+		return fmt.Errorf("read the schema version: %w", err)
+	}
+	if have < want {
+		return fmt.Errorf("the database has schema %d, this binary needs %d, and FLUENTPRO_DATABASE_MIGRATE=never: run fluentpro migrate up", have, want)
+	}
+	return nil
+}

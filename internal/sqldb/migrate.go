@@ -5,9 +5,17 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
+	"log/slog"
+	"time"
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
+)
+
+// The lock of migrations: a table of its own, whose row is a lease.
+const (
+	lockTable = "migration_lock"
+	lockLease = 15 * time.Second
 )
 
 //go:embed migrations
@@ -18,11 +26,16 @@ func (d *DB) provider() (*goose.Provider, error) {
 	opts := []goose.ProviderOption{goose.WithGoMigrations(d.jobsMigration())}
 	if d.Engine == Postgres {
 		dialect, dir = goose.DialectPostgres, "migrations/postgres"
-		locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
+		// A row and not an advisory lock: behind a transaction pooler the
+		// unlock of a session's lock would reach another session. Who dies
+		// with it keeps the others waiting for the lease.
+		locker, err := lock.NewPostgresTableLocker(lock.WithTableName(lockTable), lock.WithTableLeaseDuration(lockLease),
+			lock.WithTableHeartbeatInterval(lockLease/5), lock.WithTableLockTimeout(500*time.Millisecond, 600),
+			lock.WithTableLogger(slog.New(slog.DiscardHandler)))
 		if err != nil {
 			return nil, err
 		}
-		opts = append(opts, goose.WithSessionLocker(locker))
+		opts = append(opts, goose.WithLocker(locker))
 	}
 	sub, err := fs.Sub(migrations, dir)
 	if err != nil {
@@ -32,7 +45,8 @@ func (d *DB) provider() (*goose.Provider, error) {
 }
 
 // Migrate brings the schema up to this binary's version. Many nodes may call
-// it at once: a session lock lets one work and the others find it done.
+// it at once: a lock lets one work and the others find it done. It is safe
+// through a transaction pooler. It needs two connections.
 func (d *DB) Migrate(ctx context.Context) error {
 	p, err := d.provider()
 	if err != nil {

@@ -2,8 +2,11 @@
 // transaction of a unit of work in the context, so that repositories of
 // different rooms can take part in one commit without knowing each other.
 //
-// Two engines stand behind one SQL text: PostgreSQL (pgx in Exec mode, safe
-// behind a transaction pooler) and embedded SQLite (WAL, synchronous=FULL).
+// Two engines stand behind one SQL text: PostgreSQL (pgx in Exec mode) and
+// embedded SQLite (WAL, synchronous=FULL). Behind Postgres may be a transaction
+// pooler, which gives every transaction another session: nothing here or in a
+// store may prepare a statement by name, SET anything beyond a transaction,
+// LISTEN, or take a lock that outlives its transaction.
 // Write "?" placeholders; bun quotes the arguments for the engine. Times are
 // int64 microseconds since 1970 UTC, made by the application, except where a
 // comparison between nodes matters: there the database's clock counts (Now).
@@ -21,6 +24,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
 	"github.com/uptrace/bun/dialect/sqlitedialect"
@@ -41,6 +46,10 @@ const (
 type Options struct {
 	// MaxConns bounds the pool [16 for Postgres, 4 for SQLite].
 	MaxConns int
+	// Idle is how long an unused connection to Postgres is kept [5 min],
+	// Lifetime how long any [30 min], so that a balancer or pooler in front
+	// gets to spread them anew.
+	Idle, Lifetime time.Duration
 }
 
 // DB is the database. It is safe for concurrent use.
@@ -76,7 +85,8 @@ func openPostgres(ctx context.Context, url string, opts Options) (*DB, error) {
 	}
 	pool.SetMaxOpenConns(n)
 	pool.SetMaxIdleConns(n)
-	pool.SetConnMaxIdleTime(5 * time.Minute)
+	pool.SetConnMaxIdleTime(orElse(opts.Idle, 5*time.Minute))
+	pool.SetConnMaxLifetime(orElse(opts.Lifetime, 30*time.Minute))
 	db := &DB{Engine: Postgres}
 	db.bun = bun.NewDB(pool, pgdialect.New()).WithQueryHook(counter{&db.queries})
 	if err := pool.PingContext(ctx); err != nil {
@@ -129,6 +139,18 @@ func (d *DB) Queries() int64 { return d.queries.Load() }
 
 // Stats are the pool's figures.
 func (d *DB) Stats() sql.DBStats { return d.bun.Stats() }
+
+// Collector is the pool's figures as metrics (go_sql_…).
+func (d *DB) Collector() prometheus.Collector {
+	return collectors.NewDBStatsCollector(d.bun.DB, string(d.Engine))
+}
+
+func orElse(d, other time.Duration) time.Duration {
+	if d > 0 {
+		return d
+	}
+	return other
+}
 
 // Ping asks the database for a sign of life.
 func (d *DB) Ping(ctx context.Context) error { return d.bun.PingContext(ctx) }

@@ -111,25 +111,6 @@ func TestClockIsMicroseconds(t *testing.T) {
 	})
 }
 
-func TestMigrateUpTwiceAndDown(t *testing.T) {
-	t.Parallel()
-	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
-		if err := db.Migrate(t.Context()); err != nil {
-			t.Fatalf("second up: %v", err)
-		}
-		have, want, err := db.SchemaVersion(t.Context())
-		if err != nil || have != want {
-			t.Fatalf("version %d, want %d (%v)", have, want, err)
-		}
-		if err := db.MigrateDown(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if err := db.Migrate(t.Context()); err != nil {
-			t.Fatalf("up again: %v", err)
-		}
-	})
-}
-
 func TestSecondProcessIsRefused(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "x.db")

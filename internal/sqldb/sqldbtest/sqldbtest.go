@@ -22,6 +22,11 @@ const EnvURL = "FLUENTPRO_TEST_DATABASE_URL"
 // skip into a failure; CI sets it.
 const EnvRequire = "FLUENTPRO_TEST_REQUIRE"
 
+// EnvPooler names the variable with the URL of a PgBouncer in transaction mode
+// before the same server, which takes any database name; scripts/test.sh
+// starts one.
+const EnvPooler = "FLUENTPRO_TEST_POOLER_URL"
+
 // SQLite opens a migrated SQLite database in the test's own directory.
 func SQLite(t testing.TB) *sqldb.DB {
 	t.Helper()
@@ -71,11 +76,48 @@ func PostgresURL(t testing.TB) string {
 	return u.String()
 }
 
-// Each runs fn as a subtest on every engine.
+// PooledURL makes an empty database for this test and returns a URL that
+// reaches it through a transaction pooler, or skips where there is none. A
+// database and not a schema, because a search path is state of a session.
+func PooledURL(t testing.TB) string {
+	t.Helper()
+	pooler := os.Getenv(EnvPooler)
+	if pooler == "" {
+		if os.Getenv(EnvRequire) == "1" {
+			t.Fatalf("%s is not set, and %s=1 forbids to skip", EnvPooler, EnvRequire)
+		}
+		t.Skipf("left out: needs a PgBouncer; set %s, or run make test", EnvPooler)
+	}
+	ctx := context.Background()
+	admin, err := sqldb.Open(ctx, os.Getenv(EnvURL), sqldb.Options{MaxConns: 1})
+	if err != nil {
+		t.Fatalf("open %s: %v", EnvURL, err)
+	}
+	name := fmt.Sprintf("t%016x", rand.Uint64())
+	if _, err := admin.Conn(ctx).ExecContext(ctx, "CREATE DATABASE "+name); err != nil {
+		t.Fatalf("create database: %v", err)
+	}
+	t.Cleanup(func() {
+		if _, err := admin.Conn(ctx).ExecContext(ctx, "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
+			t.Errorf("drop database: %v", err)
+		}
+		_ = admin.Close()
+	})
+	u, err := url.Parse(pooler)
+	if err != nil {
+		t.Fatalf("parse %s: %v", EnvPooler, err)
+	}
+	u.Path = "/" + name
+	return u.String()
+}
+
+// Each runs fn as a subtest on every engine, and on Postgres also through a
+// transaction pooler.
 func Each(t *testing.T, fn func(t *testing.T, db *sqldb.DB)) {
 	t.Helper()
 	t.Run("sqlite", func(t *testing.T) { t.Parallel(); fn(t, SQLite(t)) })
 	t.Run("postgres", func(t *testing.T) { t.Parallel(); fn(t, Postgres(t)) })
+	t.Run("pooled", func(t *testing.T) { t.Parallel(); fn(t, open(t, PooledURL(t))) })
 }
 
 func open(t testing.TB, url string) *sqldb.DB {
