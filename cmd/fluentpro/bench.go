@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"os"
 	"os/signal"
@@ -87,6 +88,36 @@ func benchCommands() []*command {
 		},
 		scaleCommand(needs), resumeCommand(needs), observersCommand(needs), slowCommand(needs),
 		chaosCommand(),
+		{
+			name: "switch", short: "break off and resume at random moments, over another transport each time", long: needs,
+			setup: func(fs *flag.FlagSet) runner {
+				open := benchFlags(fs)
+				ro := bench.SwitchOptions{}
+				fs.IntVar(&ro.Resumes, "resumes", 10_000, "how many")
+				fs.IntVar(&ro.Learners, "readers", 40, "learners who read at once")
+				fs.IntVar(&ro.Tokens, "tokens", 300, "length of a reply")
+				fs.Float64Var(&ro.Rate, "rate", 60, "tokens per second of a reply")
+				fs.DurationVar(&ro.Hold, "hold", 150*time.Millisecond, "mean `time` that a connection lives")
+				fs.Uint64Var(&ro.Seed, "seed", 1, "of what is random")
+				return func(ctx context.Context, c *call) int {
+					if ro.Resumes < 1 || ro.Resumes > 10_000_000 || ro.Learners < 1 || ro.Learners > 2000 || ro.Tokens < 10 || ro.Tokens > 10_000 ||
+						ro.Rate <= 0 || ro.Rate > 1000 || ro.Hold <= 0 || ro.Hold > time.Minute {
+						return c.fail(exitUsage, "between 1 and 10000000 resumes, 2000 readers, 10 to 10000 tokens, up to 1000 a second, and up to 1 min")
+					}
+					return open(ctx, c, func(ctx context.Context, o *bench.Options) error {
+						r, cond, err := bench.Switch(ctx, o, ro)
+						if err != nil {
+							return err
+						}
+						bench.WriteSwitches(c.stdout, r, ro, cond)
+						if r.Wrong > 0 || len(r.Breaches) > 0 {
+							return errors.New("a text was not what it should be")
+						}
+						return nil
+					})
+				}
+			},
+		},
 		{
 			name: "bare", hidden: true, short: "the relay without state that others are compared with",
 			setup: func(fs *flag.FlagSet) runner {

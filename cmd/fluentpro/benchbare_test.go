@@ -69,6 +69,7 @@ func TestBenchRefusesNonsense(t *testing.T) {
 		{"bench", "resume", "--database-url", "postgres://x", "--cuts", "100"},
 		{"bench", "observers", "--database-url", "postgres://x", "--observers", "0"},
 		{"bench", "slow", "--database-url", "postgres://x", "--megabytes", "0"},
+		{"bench", "switch", "--database-url", "postgres://x", "--hold", "0s"},
 		{"bench", "relay"}, // no database
 	} {
 		var out, errs strings.Builder

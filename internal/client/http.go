@@ -20,12 +20,17 @@ const maxLine = 16 << 20
 // Stream reads one event stream into v until it ends: nil for a clean end,
 // ErrEnded for 204, ErrResume when something was missed.
 func Stream(ctx context.Context, o *Options, v *View) error {
+	return stream(ctx, o, v, o.getAt)
+}
+
+// stream is Stream by a way to ask that may be a browser's.
+func stream(ctx context.Context, o *Options, v *View, get func(context.Context, string, string, http.Header) (*http.Response, error)) error {
 	h := http.Header{"Accept": {"text/event-stream"}}
 	if cur := v.Cursor(); cur != "" {
 		h.Set("Last-Event-ID", cur)
 	}
 	v.attached()
-	res, err := o.get(ctx, "/api/v2/conversations/"+url.PathEscape(v.Conversation)+"/events", h)
+	res, err := get(ctx, o.base(), "/api/v2/conversations/"+url.PathEscape(v.Conversation)+"/events", h)
 	if err != nil {
 		return fmt.Errorf("open stream: %w", err)
 	}
@@ -210,12 +215,45 @@ func (v *View) read(ctx context.Context, o *Options, node string) (control, erro
 // Transport names a way to follow a conversation.
 type Transport string
 
-// The transports.
+// The transports. OverEventSource is OverSSE as a browser's own EventSource
+// asks for it: signed in by the cookie and with no header of its own, so that
+// the server takes it for one.
 const (
-	OverWS   Transport = "ws"
-	OverSSE  Transport = "sse"
-	OverPoll Transport = "poll"
+	OverWS          Transport = "ws"
+	OverSSE         Transport = "sse"
+	OverPoll        Transport = "poll"
+	OverEventSource Transport = "eventsource"
 )
+
+// pollHold is how long a poll asks the server to hold.
+const pollHold = 2 * time.Second
+
+// Attach reads v over one connection, from v's cursor, until the connection or
+// ctx ends. It returns nil or an error after a clean end, as the transport's
+// own function does, and the cause of ctx when that has ended. Nothing is read
+// any more once it has returned.
+func Attach(ctx context.Context, o *Options, over Transport, v *View) error {
+	var err error
+	switch over {
+	case OverWS:
+		_, err = followWS(ctx, o, "", v)
+	case OverSSE:
+		err = Stream(ctx, o, v)
+	case OverEventSource:
+		err = stream(ctx, o, v, o.getAsBrowser)
+	case OverPoll:
+		v.attached()
+		for hold := time.Duration(0); err == nil && ctx.Err() == nil; hold = pollHold {
+			err = Poll(ctx, o, v, hold)
+		}
+	default:
+		return fmt.Errorf("there is no transport %q", over)
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
 
 // Follow keeps v up to date until ctx ends or the conversation has: it
 // reconnects with back-off, to the next base each time, from v's cursor. It
@@ -230,8 +268,10 @@ func Follow(ctx context.Context, o *Options, over Transport, v *View) error {
 			session, err = followWS(ctx, o, session, v)
 		case OverSSE:
 			err = Stream(ctx, o, v)
+		case OverEventSource:
+			err = stream(ctx, o, v, o.getAsBrowser)
 		default:
-			if err = Poll(ctx, o, v, 2*time.Second); err == nil {
+			if err = Poll(ctx, o, v, pollHold); err == nil {
 				if fails = -1; ctx.Err() == nil {
 					continue
 				}

@@ -86,23 +86,34 @@ var ErrEnded = errors.New("conversation has ended")
 // ErrResume says that something was missed: attach again from the cursor.
 var ErrResume = errors.New("resume from the cursor")
 
-// get starts a request.
-func (o *Options) get(ctx context.Context, path string, header http.Header) (*http.Response, error) {
-	return o.getAt(ctx, o.base(), path, header)
+// getAt starts a request.
+func (o *Options) getAt(ctx context.Context, node, path string, header http.Header) (*http.Response, error) {
+	h := header.Clone()
+	if h == nil {
+		h = http.Header{}
+	}
+	if t := o.token(); t != "" {
+		h.Set("Authorization", "Bearer "+t)
+	}
+	h.Set("X-Conv-Client", o.name())
+	return o.do(ctx, node+path, h)
 }
 
-func (o *Options) getAt(ctx context.Context, node, path string, header http.Header) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, node+path, nil)
+// getAsBrowser starts a request as a page's EventSource does.
+func (o *Options) getAsBrowser(ctx context.Context, node, path string, header http.Header) (*http.Response, error) {
+	h := header.Clone()
+	h.Set("Cookie", "fp_access="+o.token())
+	h.Set("Cache-Control", "no-cache")
+	h.Set("Sec-Fetch-Site", "same-origin")
+	return o.do(ctx, node+path, h)
+}
+
+func (o *Options) do(ctx context.Context, address string, header http.Header) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, err
 	}
-	for k, v := range header {
-		req.Header[k] = v
-	}
-	if t := o.token(); t != "" {
-		req.Header.Set("Authorization", "Bearer "+t)
-	}
-	req.Header.Set("X-Conv-Client", o.name())
+	req.Header = header
 	return o.client().Do(req)
 }
 

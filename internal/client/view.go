@@ -145,6 +145,10 @@ func (v *View) change(f func()) {
 	v.changed = make(chan struct{})
 }
 
+// Detached says that nothing reads at the moment: CaughtUp is false until the
+// next attach has caught up. Attaching does that too.
+func (v *View) Detached() { v.change(func() { v.caughtUp = false }) }
+
 // attached begins a new attach. What the one before had still to deliver, a
 // snapshot after a reset, died with it; the new one judges the cursor afresh.
 func (v *View) attached() {
