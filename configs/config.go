@@ -30,6 +30,12 @@ const (
 	PartUpstream = "upstream"
 )
 
+// Risks are the names of findings about Redis and SQL that AllowRisks accepts.
+var Risks = []string{
+	"redis-acl", "redis-eviction", "redis-replica", "redis-saving", "redis-version",
+	"sql-async-commit", "sql-fsync", "sql-standby", "sql-torn-pages", "sql-version", "sqlite-sync",
+}
+
 // Off switches a listener off.
 const Off = "off"
 
@@ -53,6 +59,8 @@ type Config struct {
 	TrustedProxies []string `yaml:"trusted_proxies" doc:"addresses or CIDRs of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed; none set: nobody's"`
 	AdvertiseAddr  string   `yaml:"advertise_addr" doc:"host:port where other nodes reach this one; none set: the local address of the SQL connection and the port of listen"`
 	AllowEmbedded  []string `yaml:"allow_embedded" doc:"embedded parts that the staging and production profiles accept: database, redis, upstream"`
+
+	AllowRisks []string `yaml:"allow_risks" doc:"settings of Redis and SQL that endanger data and that the staging and production profiles accept all the same, by the names that the start tells"`
 
 	Lease      time.Duration `yaml:"lease" doc:"how long a node's claim on a run lasts without a sign of life"`
 	Heartbeat  time.Duration `yaml:"heartbeat" doc:"time between two signs of life of a node"`

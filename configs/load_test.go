@@ -132,7 +132,7 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 		"upstream.continue": "prefix", "upstream.script.first_token": "1s", "upstream.script.tokens_per_second": "7.5", "ops.listen": "off",
 		"ops.token": "0123456789abcdef", "log.level": "error", "log.format": "json", "limits.frame_bytes": "99999", "limits.message_chars": "100",
 		"limits.subscriptions": "5", "limits.connections_per_user": "6", "limits.queue": "0", "public_origins": "https://a.example,https://b.example",
-		"advertise_addr": "10.0.0.1:9", "trusted_proxies": "10.0.0.0/8", "upstream.hedge": "2s", "allow_embedded": "redis", "lease": "9s", "heartbeat": "1s", "drain": "0s", "checkpoint": "never",
+		"advertise_addr": "10.0.0.1:9", "trusted_proxies": "10.0.0.0/8", "upstream.hedge": "2s", "allow_embedded": "redis", "allow_risks": "sql-fsync", "lease": "9s", "heartbeat": "1s", "drain": "0s", "checkpoint": "never",
 	}
 	maps.Copy(other, otherUpstream)
 	maps.Copy(other, otherRoles)
@@ -232,7 +232,7 @@ func TestBadValues(t *testing.T) {
 		{"DATABASE_URL=mysql://h/d", "must begin with"}, {"DATABASE_URL=postgres://u:p%zz@h/d", "percent-encoded"},
 		{"UPSTREAM_BASE_URL=file:///etc/passwd", "http or https"}, {"UPSTREAM_BASE_URL=http://169.254.169.254/v1", "link-local"}, {"UPSTREAM_BASE_URL=http://u:p@h/v1", "must not carry"},
 		{"UPSTREAM_BASE_URL=https://h/v1?k=v", "query"}, {"UPSTREAM_API_KEY=a b", "white space"},
-		{"REDIS_INCARNATION=guess", "none of auto"}, {"CHECKPOINT=sometimes", "none of"}, {"ALLOW_EMBEDDED=databse", "did you mean database?"}, {"PROFILE=prod", "none of development"},
+		{"REDIS_INCARNATION=guess", "none of auto"}, {"CHECKPOINT=sometimes", "none of"}, {"ALLOW_EMBEDDED=databse", "did you mean database?"}, {"ALLOW_RISKS=sql-fsinc", "did you mean sql-fsync?"}, {"PROFILE=prod", "none of development"},
 		{"LISTEN=\xff:1", "UTF-8"}, {"CONFIG=/nonexistent.yaml", "no such file"}, {"CONFIG=/", "is a directory"}, {"DATABASE_MAX_CONNS=-1", "not between"},
 	} {
 		if got := problems(t, Input{Env: []string{"FLUENTPRO_" + tc.env}}); !strings.Contains(got, tc.want) {

@@ -271,6 +271,11 @@ func (v *validator) strict() {
 			v.bad("allow_embedded", "%q is none of %s%s", p, strings.Join(parts, ", "), hint(p, parts))
 		}
 	}
+	for _, r := range c.AllowRisks {
+		if !slices.Contains(Risks, r) {
+			v.bad("allow_risks", "%q is none of %s%s", r, strings.Join(Risks, ", "), hint(r, Risks))
+		}
+	}
 	if !c.Strict() {
 		return
 	}

@@ -33,6 +33,11 @@ type Calls interface {
 	List(ctx context.Context, filter url.Values) (any, error)
 }
 
+// Findings looks at the settings of the servers that this one relies on.
+type Findings interface {
+	Findings(ctx context.Context) (any, error)
+}
+
 // OpsDeps is what the operations listener calls.
 type OpsDeps struct {
 	Logger    *slog.Logger
@@ -40,6 +45,8 @@ type OpsDeps struct {
 	// Calls is nil where there are none to list.
 	Calls  Calls
 	Checks []Check
+	// Findings is nil where nothing is looked at.
+	Findings Findings
 	// Connections is nil where there are none to list.
 	Connections Connections
 	// Gatherer holds the metrics; nil is Prometheus' default.
@@ -76,6 +83,12 @@ func NewOps(d OpsDeps) http.Handler {
 	if d.Calls != nil {
 		guarded.HandleFunc("GET /ops/v1/calls", func(w http.ResponseWriter, r *http.Request) {
 			v, err := d.Calls.List(r.Context(), r.URL.Query())
+			o.answer(w, r, v, err)
+		})
+	}
+	if d.Findings != nil {
+		guarded.HandleFunc("GET /ops/v1/findings", func(w http.ResponseWriter, r *http.Request) {
+			v, err := d.Findings.Findings(r.Context())
 			o.answer(w, r, v, err)
 		})
 	}

@@ -142,6 +142,9 @@ func (a *App) wireCore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := a.checkSettings(ctx); err != nil {
+		return err
+	}
 	store := sqlstore.New(a.db)
 	entries := 0
 	if embedded {
@@ -229,7 +232,7 @@ func (a *App) wireFront(ctx context.Context) error {
 	}
 	a.http = server.HTTPServer(s, a.log)
 	if a.opsListener != nil {
-		h := server.NewOps(server.OpsDeps{Logger: a.log, Inspector: a.inspector(visits), Calls: &a.calls, Checks: checks, Connections: a.sessions,
+		h := server.NewOps(server.OpsDeps{Logger: a.log, Inspector: a.inspector(visits), Calls: &a.calls, Checks: checks, Connections: a.sessions, Findings: a,
 			Gatherer: a.reg, Token: a.cfg.Ops.Token.Reveal()})
 		a.ops = server.HTTPServer(h, a.log)
 	}

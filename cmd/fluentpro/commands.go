@@ -32,6 +32,7 @@ func commands() *command {
 				{name: "state", short: "live state of conversations", subs: stateCommands()},
 				{name: "sessions", short: "who is connected, on all nodes", subs: sessionCommands()},
 				callsCommand(),
+				findingsCommand(),
 			}},
 			rolesCommand(),
 			{name: "upstream", short: "tools for the model's side", subs: upstreamCommands()},

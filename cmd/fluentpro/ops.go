@@ -113,9 +113,9 @@ func (o opsTarget) show(c *call, v view, path string, body []byte) int {
 		return c.fail(exitFailure, "read the answer: %v", err)
 	}
 	t := table{headers: !*v.noHeaders, color: v.color(c)}
-	if rows, ok := doc.rows(); ok && (path == statePath || path == callsPath || path == sessionsPath) {
+	if rows, ok := doc.rows(); ok && (path == statePath || path == callsPath || path == sessionsPath || path == findingsPath) {
 		if len(rows) == 0 {
-			_, _ = fmt.Fprintln(c.stderr, map[string]string{statePath: "no conversation matches", callsPath: "no call matches", sessionsPath: "no connection matches"}[path])
+			_, _ = fmt.Fprintln(c.stderr, map[string]string{statePath: "no conversation matches", callsPath: "no call matches", sessionsPath: "no connection matches", findingsPath: "nothing endangers data"}[path])
 		}
 		t.list(c.stdout, rows)
 		doc.notes(c.stderr)

@@ -88,3 +88,15 @@ func (o opsTarget) act(ctx context.Context, c *call, v view, learner, verb strin
 	}
 	return o.show(c, v, path, body)
 }
+
+const findingsPath = "/ops/v1/findings"
+
+func findingsCommand() *command {
+	return &command{
+		name: "findings", short: "settings of Redis and SQL that endanger data, looked at anew", settings: true,
+		setup: func(fs *flag.FlagSet) runner {
+			o, v := opsFlags(fs), viewFlags(fs)
+			return func(ctx context.Context, c *call) int { return showState(ctx, c, o, v, findingsPath, nil) }
+		},
+	}
+}
