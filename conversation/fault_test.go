@@ -2,8 +2,10 @@ package conversation_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -128,6 +130,12 @@ func (v *viewer) has(run int64) string {
 	return v.text[run]
 }
 
+func (v *viewer) breaches() []string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return slices.Clone(v.breach)
+}
+
 func (v *viewer) baseOf(run int64) int64 {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -191,6 +199,61 @@ func TestWipedRedisIsGivenBackEverything(t *testing.T) {
 	eventually(t, "the viewer has it all", func() bool { return v.has(acc.Run) == answer(60) })
 	if m.Calls() != 1 {
 		t.Fatalf("%d model calls, want 1: the writer lived", m.Calls())
+	}
+}
+
+// deafLog loses the answers of some rebuilds: they happened, nobody was told.
+type deafLog struct {
+	conversation.Log
+	left atomic.Int64
+}
+
+func (l *deafLog) Begin(ctx context.Context, id conversation.ID, ep conversation.Epoch, b conversation.Begin) (conversation.Began, error) {
+	out, err := l.Log.Begin(ctx, id, ep, b)
+	if err == nil && b.How == conversation.BeginRebuild && l.left.Add(-1) >= 0 {
+		return conversation.Began{}, conversation.ErrLogDown
+	}
+	return out, err
+}
+
+// A writer that made a new log and did not hear that its text is in it says
+// the same again. Were it to leave that log too, a node that died meanwhile
+// would leave SQL with the name of a log without the text, which stands in the
+// one before.
+func TestARebuildThatWasNotHeardIsRepeated(t *testing.T) {
+	t.Parallel()
+	db, r := realPair(t)
+	m := &model{words: 40, gate: make(chan struct{})}
+	deaf := &deafLog{}
+	deaf.left.Store(3)
+	n := newNode(t, db, r.Addr, m, rigOptions{lossy: func(l conversation.Log) conversation.Log { deaf.Log = l; return deaf }})
+	id := newChat(t, n)
+	acc := send(t, n, id, "c", "go")
+	v := watch(t, n, id)
+	for range 10 {
+		m.gate <- struct{}{}
+	}
+	eventually(t, "text is shown", func() bool { return v.has(acc.Run) != "" })
+	before, err := n.store.Load(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Flush()
+	close(m.gate)
+	eventually(t, "the reply is complete", func() bool { return lastTurn(snapshot(t, n, id)).Text == answer(40) })
+	eventually(t, "the viewer has it all", func() bool { return v.has(acc.Run) == answer(40) })
+	after, err := n.store.Load(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if deaf.left.Load() >= 0 {
+		t.Fatal("no answer was lost")
+	}
+	if after.Log.Counter != before.Log.Counter+1 {
+		t.Errorf("the log's counter went from %d to %d, want one step", before.Log.Counter, after.Log.Counter)
+	}
+	if breach := v.breaches(); len(breach) > 0 {
+		t.Errorf("the viewer objects: %v", breach)
 	}
 }
 

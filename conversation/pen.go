@@ -3,6 +3,7 @@ package conversation
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -244,13 +245,21 @@ func (p *pen) put(ctx context.Context, batch string) error {
 // rebuild makes a new log and gives it the whole text, until Redis takes it.
 func (p *pen) rebuild(ctx context.Context) error {
 	wait := 20 * time.Millisecond
+	left := p.claim.Log
 	for {
 		_, whole := p.whole()
-		b, err := p.r.begin(ctx, &p.claim, beginning{how: BeginRebuild, text: whole, base: p.base, bump: true, once: true})
+		// Once there is a new log, a try without an answer is repeated there: it
+		// may hold the text already, and leaving it would hide that from whoever
+		// takes over.
+		b, err := p.r.begin(ctx, &p.claim, beginning{how: BeginRebuild, text: whole, base: p.base, bump: p.claim.Log == left, once: true})
 		switch {
-		case err == nil:
-			p.ep, p.sent, p.sentUnits, p.detached = b.Epoch, len(whole), b.Len, false
+		case err == nil && strings.HasPrefix(whole, b.Text):
+			// Less than the whole when an earlier try had been heard after all.
+			p.ep, p.sent, p.sentUnits, p.detached = b.Epoch, len(b.Text), b.Len, false
 			return nil
+		case err == nil:
+			left = p.claim.Log
+			continue
 		case errors.Is(err, ErrFenced):
 			return ErrFenced
 		case ctx.Err() != nil:

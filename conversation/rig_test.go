@@ -132,6 +132,8 @@ type rigOptions struct {
 	instance   string
 	script     conversation.Script
 	observe    func(conversation.ID, conversation.Epoch, conversation.Event)
+	// lossy stands between the runner and its log.
+	lossy func(conversation.Log) conversation.Log
 }
 
 func newNode(t *testing.T, db *sqldb.DB, addr string, m conversation.Model, o rigOptions) *node {
@@ -162,8 +164,12 @@ func newNode(t *testing.T, db *sqldb.DB, addr string, m conversation.Model, o ri
 		t.Fatal(err)
 	}
 	metrics := conversation.NewMetrics(nil)
+	var log conversation.Log = n.log
+	if o.lossy != nil {
+		log = o.lossy(log)
+	}
 	n.runner = conversation.NewRunner(conversation.RunnerConfig{Lease: time.Second, Checkpoint: o.checkpoint}, conversation.RunnerDeps{
-		Store: n.store, Log: n.log, Keeper: n.keeper, Model: m, Script: o.script, Members: n.members, Locks: n.locks, Metrics: metrics, Logger: lg})
+		Store: n.store, Log: log, Keeper: n.keeper, Model: m, Script: o.script, Members: n.members, Locks: n.locks, Metrics: metrics, Logger: lg})
 	n.members.OnDead(n.runner.DropAll)
 	n.claimer = conversation.NewClaimer(n.store, n.runner, n.members, n.locks, time.Second, 50*time.Millisecond, metrics, lg)
 	n.engine = conversation.NewEngine(n.store, n.log, n.keeper, n.runner, n.claimer, metrics, conversation.Limits{})
