@@ -16,6 +16,7 @@ func (s *Server) routes() error {
 	s.engine.GET("/livez", gin.WrapF(s.livez))
 	s.engine.GET("/readyz", gin.WrapF(s.readyz))
 
+	s.docsRoutes()
 	s.v1Routes()
 	g := s.engine.Group(Prefix, noStore, apiVersion)
 	a := s.newAPI(g.Group("", s.checkOrigin, s.strictBody))

@@ -8,10 +8,11 @@ import (
 	"os"
 )
 
-//go:embed app client/src vendor
+//go:embed app client/src docs vendor
 var files embed.FS
 
-// Handler serves the embedded page at / and its parts under /assets/. Every
+// Handler serves the embedded page at /, that of the API at /api/docs, and
+// their parts under /assets/. Every
 // other path is answered 404.
 func Handler() http.Handler {
 	s, err := load(files)

@@ -64,6 +64,10 @@ func TestPaths(t *testing.T) {
 		{at + "/vendor/preact.js", 200, "text/javascript; charset=utf-8", year},
 		{at + "/vendor/LICENSE.htm", 200, "text/plain; charset=utf-8", year},
 		{"/assets/0123456789abcdef/app/main.js", 200, "text/javascript; charset=utf-8", check},
+		{"/api/docs", 200, "text/html; charset=utf-8", check},
+		{"/api/docs/", 200, "text/html; charset=utf-8", check},
+		{"/api/docs/x", 404, "", ""},
+		{at + "/docs/docs.js", 200, "text/javascript; charset=utf-8", year},
 		{"/index.html", 404, "", ""},
 		{"/nowhere", 404, "", ""},
 		{"/favicon.ico", 404, "", ""},
@@ -188,6 +192,14 @@ func TestIndexIsCleanUnderItsPolicy(t *testing.T) {
 	}
 }
 
+func TestDocsAreCleanUnderTheirPolicy(t *testing.T) {
+	t.Parallel()
+	page := body(t, get(t, Handler(), "/api/docs"))
+	if inlineScript.MatchString(page) || inlineOther.MatchString(page) || strings.Contains(page, "{{") || strings.Contains(page, "//") {
+		t.Errorf("inline script or style, an unfilled place, or somebody else's address:\n%s", page)
+	}
+}
+
 func TestModulesImportOnlyEachOther(t *testing.T) {
 	t.Parallel()
 	s, err := load(files)
@@ -284,6 +296,7 @@ func TestFromDirReadsAnew(t *testing.T) {
 	write("app/index.html", "one {{assets}}")
 	write("client/src/a.js", "1")
 	write("vendor/b.js", "2")
+	write("docs/index.html", "docs {{assets}}")
 	write("secret.txt", "no")
 	first := get(t, h, "/")
 	if got := body(t, first); !strings.HasPrefix(got, "one /assets/") || first.Header.Get("Cache-Control") != "no-store" {

@@ -22,7 +22,7 @@ const Policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect
 	"require-trusted-types-for 'script'; trusted-types 'none'"
 
 // roots are the directories whose files are served; nothing else of an fs is.
-var roots = []string{"app", "client/src", "vendor"}
+var roots = []string{"app", "client/src", "docs", "vendor"}
 
 var types = map[string]string{
 	".js":   "text/javascript; charset=utf-8",
@@ -47,6 +47,8 @@ type asset struct {
 type site struct {
 	assets map[string]asset
 	index  asset
+	// docs is the page that shows the API's document.
+	docs asset
 	// version is the hash of all assets and part of their address, so that a
 	// browser may keep them for ever and a new build is a new address, for the
 	// relative imports between modules too.
@@ -90,6 +92,11 @@ func load(fsys fs.FS) (*site, error) {
 		return nil, err
 	}
 	page := strings.ReplaceAll(string(index), "{{assets}}", "/assets/"+s.version)
+	docs, err := fs.ReadFile(fsys, "docs/index.html")
+	if err != nil {
+		return nil, err
+	}
+	s.docs = newAsset(bytes.ReplaceAll(docs, []byte("{{assets}}"), []byte("/assets/"+s.version)), "text/html; charset=utf-8")
 	page = strings.Replace(page, "<!-- modules -->", preloads(s.version, names), 1)
 	s.index = newAsset([]byte(page), "text/html; charset=utf-8")
 	return s, nil
@@ -108,7 +115,7 @@ func ext(name string) string {
 func preloads(version string, names []string) string {
 	var b strings.Builder
 	for _, n := range names {
-		if path.Ext(n) == ".js" {
+		if path.Ext(n) == ".js" && !strings.HasPrefix(n, "docs/") {
 			fmt.Fprintf(&b, "<link rel=\"modulepreload\" href=\"/assets/%s/%s\">\n", version, html.EscapeString(n))
 		}
 	}
@@ -143,6 +150,10 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.URL.Path == "/" {
 		s.serve(w, r, s.index, "no-cache")
+		return
+	}
+	if r.URL.Path == "/api/docs" || r.URL.Path == "/api/docs/" {
+		s.serve(w, r, s.docs, "no-cache")
 		return
 	}
 	rest, ok := strings.CutPrefix(r.URL.Path, "/assets/")

@@ -131,6 +131,7 @@ var fixtures = []struct{ rule, from, imp, says string }{
 	{"domains/jobs/...", "domains/jobs", module + "/domains/practice", "know none"},
 	{"domains/events/...", "domains/events", module + "/domains/jobs", "know none"},
 	{"web/...", "web", module + "/internal/fault", "is data"},
+	{"docs", "docs", module + "/internal/fault", "are data"},
 	{"configs", "configs", module + "/internal/fault", "know nobody"},
 	{"api/...", "api", module + "/internal/fault", "is data"},
 	{"internal/...", "internal/sqldb", module + "/conversation", "does not look up"},

@@ -20,7 +20,7 @@ type row struct {
 
 var table = []row{
 	{"cmd/...", []string{"..."}, "the switchboard wires everything"},
-	{"server", []string{"server/v1", "sessions", "streaming/...", "conversation", "conversation/inspector", "domains/authentication", "domains/onboarding", "domains/practice", "web/...", "internal/..."}, "the front door translates and decides nothing"},
+	{"server", []string{"server/v1", "sessions", "streaming/...", "conversation", "conversation/inspector", "domains/authentication", "domains/onboarding", "domains/practice", "web/...", "docs", "internal/..."}, "the front door translates and decides nothing"},
 	{"server/v1", []string{"domains/authentication", "domains/onboarding", "internal/fault"}, "the first version is another shape of the same use cases; it knows no router"},
 	{"sessions", []string{"streaming", "conversation", "internal/..."}, "a session knows no transport and no store"},
 	{"sessions/...", []string{"sessions", "conversation", "internal/..."}, "a store knows its port, and the ids and cursors it keeps"},
@@ -35,6 +35,7 @@ var table = []row{
 	{"domains/jobs/...", []string{"domains/jobs", "domains/events", "internal/..."}, "jobs serve every domain, so they know none"},
 	{"domains/events/...", []string{"domains/events", "internal/..."}, "events serve every domain, so they know none"},
 	{"web/...", nil, "the page is data"},
+	{"docs", nil, "documents are data"},
 	{"configs", nil, "settings know nobody, and only cmd knows them"},
 	{"api/...", nil, "the contract is data"},
 	{"internal/...", []string{"internal/..."}, "the basement carries the house, it does not look up"},
@@ -92,7 +93,7 @@ var gates = []gate{
 var support = []string{"internal/testenv", "internal/sqldb/sqldbtest", "conversation/storetest", "sessions/storetest", "internal/importrules", "domains/onboarding/azuresearch/standin"}
 
 // rooms are the directories at the top that may hold Go code.
-var rooms = []string{"cmd", "server", "sessions", "streaming", "conversation", "domains", "web", "configs", "internal", "api"}
+var rooms = []string{"cmd", "server", "sessions", "streaming", "conversation", "domains", "web", "configs", "internal", "api", "docs"}
 
 // noNames are package names that say nothing about what is inside.
 var noNames = []string{"common", "util", "utils", "helper", "helpers", "models", "types", "misc", "base", "pkg"}
