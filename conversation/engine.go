@@ -3,10 +3,7 @@ package conversation
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/fluentpro/fluentpro/internal/correlation"
 	"github.com/fluentpro/fluentpro/internal/fault"
@@ -61,82 +58,6 @@ func (e *Engine) Create(ctx context.Context, in CreateInput) (Header, error) {
 		e.claimer.Wake(rec.Header.ID)
 	}
 	return rec.Header, nil
-}
-
-// Send accepts a message; see SendInput.
-func (e *Engine) Send(ctx context.Context, in SendInput) (Accepted, error) {
-	if err := e.check(&in); err != nil {
-		return Accepted{}, err
-	}
-	acc, facts, err := e.accept(ctx, in)
-	if err != nil {
-		return Accepted{}, storage(err)
-	}
-	if acc.Duplicate {
-		return acc, nil
-	}
-	e.metrics.Accepted.Inc()
-	// Accepted; from here on everything is repaired by others if it fails.
-	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer cancel()
-	e.keeper.Publish(after, in.Conversation, facts)
-	e.claimer.Wake(in.Conversation)
-	return acc, nil
-}
-
-// accept commits the message. An interruption is one step with it: the stop
-// mark says where the open text ends, the commit holds only if the log with
-// that mark is still the right one.
-func (e *Engine) accept(ctx context.Context, in SendInput) (Accepted, []Fact, error) {
-	corr := correlation.From(ctx)
-	if in.Policy != "interrupt" {
-		return e.store.Accept(ctx, in, e.limits.Queue, corr, nil)
-	}
-	for range 20 {
-		rec, err := e.store.Load(ctx, in.Conversation)
-		if err == nil && rec.Header.Owner != in.Learner {
-			err = ErrNotFound
-		}
-		if err != nil {
-			return Accepted{}, nil, err
-		}
-		if rec.Running == nil || sentBefore(rec.Turns, in.ClientID) {
-			return e.store.Accept(ctx, in, e.limits.Queue, corr, nil)
-		}
-		run := rec.Running.No
-		b, err := e.log.Stop(ctx, in.Conversation, rec.Log, run)
-		if errors.Is(err, ErrLogDown) {
-			// Without Redis there is no mark; the owner is asked by SQL.
-			if err := e.store.AskCancel(ctx, in.Conversation, run); err != nil {
-				return Accepted{}, nil, err
-			}
-			return e.store.Accept(ctx, in, e.limits.Queue, corr, nil)
-		}
-		if err == nil {
-			acc, facts, err := e.store.Accept(ctx, in, e.limits.Queue, corr,
-				&Finishing{ID: in.Conversation, Run: run, State: RunStopped, Text: b.Text, Base: b.Base, Log: b.Epoch})
-			if err == nil {
-				e.runner.Interrupt(in.Conversation, run)
-			}
-			if !errors.Is(err, ErrLogRenamed) && !errors.Is(err, ErrClaimLost) {
-				return acc, facts, err
-			}
-		}
-		// Its writer is about to begin or to rebuild: look again.
-		if err := sleep(ctx, 30*time.Millisecond); err != nil {
-			return Accepted{}, nil, err
-		}
-	}
-	return Accepted{}, nil, fault.New(fault.RunActive, "The open reply cannot be interrupted right now; send again.")
-}
-
-func sentBefore(turns []Turn, clientID string) bool {
-	for _, t := range turns {
-		if t.ClientID == clientID {
-			return true
-		}
-	}
-	return false
 }
 
 // Cancel stops a run: the answer's position is where its text ends for every
@@ -210,7 +131,7 @@ func (e *Engine) Snapshot(ctx context.Context, learner LearnerID, id ID) (State,
 	if rec.Header.Owner != learner {
 		return State{}, "", ErrNotFound
 	}
-	return State{Header: rec.Header, Turns: rec.Turns, Result: rec.Result, Failure: rec.Failure}, "", nil
+	return State{Header: rec.Header, Turns: rec.Turns, Head: rec.Head, Result: rec.Result, Failure: rec.Failure}, "", nil
 }
 
 // List pages through a learner's conversations, newest first; next is "" at
@@ -232,48 +153,6 @@ func (e *Engine) List(ctx context.Context, learner LearnerID, kind Kind, before 
 		return hs[:limit], string(hs[limit-1].ID), nil
 	}
 	return hs, "", nil
-}
-
-func (e *Engine) check(in *SendInput) error {
-	if err := checkClientID(in.ClientID); err != nil {
-		return err
-	}
-	invalid := func(code, msg string) error {
-		f := fault.New(fault.Invalid, "The message cannot be accepted.")
-		f.Fields = []fault.Field{{Name: "text", Code: code, Message: msg}}
-		return f
-	}
-	switch {
-	case !utf8.ValidString(in.Text):
-		return invalid("invalid_utf8", "The text is not valid UTF-8.")
-	case strings.ContainsRune(in.Text, 0):
-		return invalid("nul", "The text holds a NUL character.")
-	case strings.TrimSpace(in.Text) == "":
-		return invalid("required", "The text is empty.")
-	case utf8.RuneCountInString(in.Text) > e.limits.MessageChars:
-		return invalid("too_long", fmt.Sprintf("At most %d characters.", e.limits.MessageChars))
-	}
-	switch in.Policy {
-	case "", "enqueue", "reject", "interrupt":
-		return nil
-	}
-	f := fault.New(fault.Invalid, "The message cannot be accepted.")
-	f.Fields = []fault.Field{{Name: "policy", Code: "unknown", Message: "Use enqueue, reject or interrupt."}}
-	return f
-}
-
-func checkClientID(s string) error {
-	ok := len(s) >= 1 && len(s) <= 64
-	for i := 0; ok && i < len(s); i++ {
-		c := s[i]
-		ok = c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("._:-", c) >= 0
-	}
-	if ok {
-		return nil
-	}
-	f := fault.New(fault.Invalid, "The client id is not allowed.")
-	f.Fields = []fault.Field{{Name: "client_id", Code: "format", Message: "1 to 64 of A-Z a-z 0-9 . _ : -"}}
-	return f
 }
 
 // storage turns an error that is not one of ours into "repeat with the same id".

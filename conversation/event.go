@@ -49,6 +49,8 @@ const (
 	TypeCreated  = "conversation.created"
 	TypeEnded    = "conversation.ended"
 	TypeAccepted = "message.accepted"
+	// TypeChosen says that another branch is the active one from here on.
+	TypeChosen = "branch.chosen"
 )
 
 // IsDelta reports a piece of text.

@@ -85,6 +85,7 @@ type Seed struct {
 	Facts  int64
 	Header Header
 	Turns  []Turn
+	Head   Head
 	// Result and Failure as in State.
 	Result, Failure json.RawMessage
 	// Running is the run that is being written, 0 for none: until it has begun

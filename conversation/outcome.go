@@ -149,12 +149,21 @@ func (r *Runner) finish(ctx context.Context, claim *Claim, b Began, f Finishing,
 // cannot be read.
 func (r *Runner) state(ctx context.Context, claim *Claim) (State, error) {
 	a, err := r.log.Active(ctx, claim.Run.Conversation)
-	if err == nil && a.State.hasTurn(claim.Run.Parent) {
+	if err == nil && a.Epoch == claim.Log && a.Facts >= claim.Facts && a.State.reaches(claim.Run) {
 		return a.State, nil
 	}
 	rec, err := r.store.Load(ctx, claim.Run.Conversation)
 	if err != nil {
 		return State{}, err
 	}
-	return State{Header: rec.Header, Turns: rec.Turns, Result: rec.Result}, nil
+	st := State{Header: rec.Header, Turns: rec.Turns, Head: rec.Head, Result: rec.Result}
+	if !st.reaches(claim.Run) {
+		// Its branch begins further back than turns are kept for everybody.
+		page, err := r.store.Branch(ctx, rec.Header.Owner, claim.Run.Conversation, claim.Run.No, 0, promptTurns)
+		if err != nil {
+			return State{}, err
+		}
+		st.Turns = page.Turns
+	}
+	return st, nil
 }

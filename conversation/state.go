@@ -1,48 +1,123 @@
 package conversation
 
-// hasTurn reports whether a turn is among those kept; 0 stands for none.
-func (st *State) hasTurn(n int64) bool {
-	if n == 0 {
+import "encoding/json"
+
+// promptTurns is more than any prompt looks back.
+const promptTurns = 100
+
+// reaches reports whether the turns kept suffice for a run's prompt: its
+// branch is there to the beginning, or far enough back.
+func (st *State) reaches(run Run) bool {
+	if run.Parent == 0 {
 		return true
 	}
-	for i := len(st.Turns) - 1; i >= 0; i-- {
-		if st.Turns[i].N == n {
-			return true
-		}
-	}
-	return false
+	path, whole := Path(st.Turns, Head{Run: run.No, Turn: run.Parent})
+	return whole || len(path) >= promptTurns
 }
 
-// Window returns the turns that a run answers, in the order of the talk: each
-// learner turn up to the run's parent, followed by its reply. Messages that
-// were sent later wait for runs of their own.
+// Branch returns the turns that are shown, in the order of the talk: each
+// learner's turn of the active branch followed by its reply, as far back as
+// turns are kept.
+func (st *State) Branch() []Turn {
+	turns, _ := Path(st.Turns, st.Head)
+	return turns
+}
+
+// Window returns the turns that a run answers, in the order of the talk: its
+// branch up to the run's parent. Messages that were sent later wait for runs
+// of their own, and other branches were never said.
 func (st *State) Window(run Run) []Turn {
-	replies := map[int64]Turn{}
-	for _, t := range st.Turns {
-		if t.Author == Partner {
-			replies[t.Run] = t
+	tip := Head{Run: run.No, Turn: run.Parent}
+	if tip.Turn == 0 {
+		tip = st.Head // it answers no message: it is about the talk as it stands
+	}
+	turns, _ := Path(st.Turns, tip)
+	if n := len(turns); n > 0 && turns[n-1].Author == Partner && turns[n-1].Run == run.No {
+		turns = turns[:n-1]
+	}
+	return turns
+}
+
+// Path follows a branch from its tip to its beginning and returns its turns in
+// the order of the talk. whole is false when older ones are not among turns.
+func Path(turns []Turn, tip Head) (path []Turn, whole bool) {
+	learner, reply := make(map[int64]int, len(turns)), make(map[int64]int, len(turns))
+	for i := range turns {
+		if t := &turns[i]; t.Author == Learner {
+			learner[t.N] = i
+		} else {
+			reply[t.Run] = i
 		}
 	}
-	var out []Turn
-	for _, t := range st.Turns {
-		switch {
-		case t.Author == Partner && !st.answers(t.Run):
-			out = append(out, t) // an opening, or a reply whose question is no longer kept
-		case t.Author == Learner && (run.Parent == 0 || t.N <= run.Parent):
-			out = append(out, t)
-			if r, ok := replies[t.Run]; ok && t.Run != run.No {
-				out = append(out, r)
+	var back []int
+	run, n := tip.Run, tip.Turn
+	for {
+		if i, ok := reply[run]; ok && run != 0 {
+			back = append(back, i)
+		}
+		if n == 0 {
+			whole = true
+			break
+		}
+		i, ok := learner[n]
+		if !ok {
+			break
+		}
+		back = append(back, i)
+		if turns[i].Parent >= n {
+			break // never ours: it would not end
+		}
+		run, n = turns[i].After, turns[i].Parent
+	}
+	path = make([]Turn, 0, len(back))
+	for i := len(back) - 1; i >= 0; i-- {
+		path = append(path, turns[back[i]])
+	}
+	return path, whole
+}
+
+// Linear fills in the links of a turn that was stored before there were
+// branches: it follows the turns before it.
+func Linear(before []Turn, t *Turn) {
+	t.Parent, t.After = 0, 0
+	if t.Author == Learner {
+		t.After = max(0, t.Run-1)
+	}
+	for i := len(before) - 1; i >= 0; i-- {
+		b := &before[i]
+		if b.Author == Learner && (t.Author == Learner || b.Run == t.Run) {
+			t.Parent = b.N
+			return
+		}
+	}
+}
+
+// HeadOf tells where a fact leaves the head; ok is false when it does not
+// touch it.
+func HeadOf(f *Fact) (h Head, ok bool) {
+	switch {
+	case f.Type == TypeAccepted && f.Turn != nil:
+		return Head{Run: f.Turn.Run, Turn: f.Turn.N}, true
+	case f.Type == TypeChosen:
+		return h, json.Unmarshal(f.Data, &h) == nil
+	}
+	return h, false
+}
+
+// CutPage takes the newest limit turns of a path; before, when not 0, is a
+// turn of it: only those that come earlier count.
+func CutPage(path []Turn, before int64, limit int) (page []Turn, more bool) {
+	if before != 0 {
+		end := 0
+		for i := range path {
+			if path[i].N == before {
+				end = i
 			}
 		}
+		path = path[:end]
 	}
-	return out
-}
-
-func (st *State) answers(run int64) bool {
-	for _, t := range st.Turns {
-		if t.Author == Learner && t.Run == run {
-			return true
-		}
+	if n := len(path) - limit; n > 0 {
+		return path[n:], true
 	}
-	return false
+	return path, false
 }

@@ -20,11 +20,21 @@ type Store interface {
 	// List pages through an owner's conversations, newest first; before is the
 	// last id of the page before, "" for the first.
 	List(ctx context.Context, owner LearnerID, kind Kind, before string, limit int) ([]Header, error)
-	// Accept stores a message and the run that answers it. queue bounds the
-	// runs that wait behind the open one. An interruption, if given, ends the
-	// open run in the same transaction, unless the message had been accepted
-	// before; its errors are those of Finish.
+	// Accept stores what a learner asks for (a message, a message in another's
+	// place, a reply written anew, a choice of branch) and the run that it
+	// needs. queue bounds the runs that wait behind the open one. An
+	// interruption, if given, ends the open run in the same transaction, unless
+	// the command had been accepted before; its errors are those of Finish. A
+	// rollback ends every unfinished run there; one that was claimed has to be
+	// the interruption or be asked to cancel (AskCancel), else ErrClaimLost.
 	Accept(ctx context.Context, in SendInput, queue int, correlation string, interrupt *Finishing) (Accepted, []Fact, error)
+	// Answered tells what Accept answered to this command before.
+	Answered(ctx context.Context, in SendInput) (acc Accepted, known bool, err error)
+	// Branch reads the newest limit turns of a branch, by its tip; run 0 is the
+	// active one. before, when not 0, is the first turn of the page after.
+	Branch(ctx context.Context, owner LearnerID, id ID, run, before int64, limit int) (BranchPage, error)
+	// Tips lists the ends of all branches, newest first.
+	Tips(ctx context.Context, owner LearnerID, id ID, limit int) ([]Tip, error)
 	// Facts returns facts after a number, in order.
 	Facts(ctx context.Context, id ID, after int64, limit int) ([]Fact, error)
 	// FactCounts returns the newest fact number of each conversation.
@@ -93,11 +103,14 @@ type Record struct {
 	Log    Epoch
 	Facts  int64
 	Turns  []Turn
+	Head   Head
 	Result json.RawMessage
 	// Failure is the failure of the last run, if that failed.
 	Failure json.RawMessage
 	// Running is the run being written, nil when none is.
 	Running *RunRow
+	// HandedOver is a run that waits with text in the log, nil when none does.
+	HandedOver *RunRow
 	// Waiting counts pending runs.
 	Waiting int64
 }

@@ -71,6 +71,12 @@ type Turn struct {
 	Finish string `json:"finish,omitempty"`
 	// At is milliseconds since 1970.
 	At int64 `json:"at"`
+	// Parent is the learner's turn before this one on its branch; of a partner's
+	// turn it is the one that is answered. 0 for none.
+	Parent int64 `json:"parent"`
+	// After is, on a learner's turn, the run whose reply stands between Parent
+	// and it, 0 for none. That run may have left no turn.
+	After int64 `json:"after,omitempty"`
 }
 
 // Header is what does not change with each turn.
@@ -98,11 +104,21 @@ type OpenReply struct {
 	Stopping bool `json:"stopping,omitempty"`
 }
 
+// Head is the tip of a branch: its newest run and the learner's turn which
+// that answers, 0 for an opening. The head of a conversation is the tip of the
+// branch that is shown.
+type Head struct {
+	Run  int64 `json:"run"`
+	Turn int64 `json:"turn"`
+}
+
 // State is the fold of a conversation's log at a cursor.
 type State struct {
-	Header Header     `json:"conversation"`
-	Turns  []Turn     `json:"turns"`
-	Open   *OpenReply `json:"open"`
+	Header Header `json:"conversation"`
+	// Turns are those of all branches, by number; Branch picks those shown.
+	Turns []Turn     `json:"turns"`
+	Head  Head       `json:"head"`
+	Open  *OpenReply `json:"open"`
 	// Result is the outcome of a scenario request once it is ready.
 	Result json.RawMessage `json:"result,omitempty"`
 	// Failure is the last run's failure, while no later run has begun.

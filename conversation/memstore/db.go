@@ -28,6 +28,7 @@ type chat struct {
 	header   conversation.Header
 	clientID string
 	fence    int64
+	head     int64 // -1: the newest run
 	log      conversation.Epoch
 	logFence int64
 	turns    []conversation.Turn
@@ -38,6 +39,10 @@ type chat struct {
 type runRow struct {
 	conversation.RunRow
 	created int64
+	// key and again are of a reply written anew: the learner's key, and the run
+	// that it stands beside.
+	key   string
+	again int64
 }
 
 // NewDB returns an empty DB; newID makes ids, nil takes conversation.NewID.
@@ -122,6 +127,7 @@ func (db *DB) addRun(c *chat, parent int64, correlation string) *runRow {
 		purpose = "scenario"
 	}
 	at := micros()
+	c.head = int64(len(c.runs)) + 1
 	c.runs = append(c.runs, runRow{created: at, RunRow: conversation.RunRow{State: conversation.RunPending, Updated: at, Run: conversation.Run{
 		Conversation: c.header.ID, No: int64(len(c.runs)) + 1, Purpose: purpose, Parent: parent, MessageID: string(db.newID()), Correlation: correlation}}})
 	return &c.runs[len(c.runs)-1]
@@ -145,7 +151,7 @@ func (c *chat) row(r *runRow) conversation.RunRow {
 const turnsKept = 400
 
 func (c *chat) record() conversation.Record {
-	rec := conversation.Record{Header: c.header, Fence: c.fence, Log: c.log, Facts: int64(len(c.facts)),
+	rec := conversation.Record{Header: c.header, Fence: c.fence, Log: c.log, Facts: int64(len(c.facts)), Head: c.tip(),
 		Turns: slices.Clone(c.turns[max(0, len(c.turns)-turnsKept):])}
 	for i := range c.runs {
 		switch r := &c.runs[i]; r.State {
@@ -154,6 +160,9 @@ func (c *chat) record() conversation.Record {
 			rec.Running = &row
 		case conversation.RunPending:
 			rec.Waiting++
+			if row := c.row(r); r.Attempt > 0 {
+				rec.HandedOver = &row
+			}
 		}
 	}
 	for _, f := range c.facts {

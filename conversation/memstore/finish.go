@@ -19,14 +19,16 @@ func endData(t conversation.Turn, f *conversation.Finishing) json.RawMessage {
 		Code      string `json:"code,omitempty"`
 		Message   string `json:"message,omitempty"`
 		Retryable *bool  `json:"retryable,omitempty"`
-	}{MessageID: t.ID, Text: t.Text, N: t.N}
+		Run       int64  `json:"run,omitempty"`
+		Parent    int64  `json:"parent"`
+	}{MessageID: t.ID, Text: t.Text, N: t.N, Parent: t.Parent}
 	switch {
 	case f == nil || f.State == conversation.RunCompleted:
 		d.Finish = t.Finish
 	case f.State == conversation.RunStopped:
 		d.By = "learner"
 	default:
-		d.Code, d.Message, d.Retryable = f.Finish, f.Message, &f.Retryable
+		d.Code, d.Message, d.Retryable, d.Run = f.Finish, f.Message, &f.Retryable, t.Run
 	}
 	return marshal(d)
 }
@@ -106,7 +108,7 @@ func (db *DB) finish(c *chat, f conversation.Finishing, do also) (conversation.F
 		f.Base = r.Base
 	}
 	r.State, r.Text, r.TextLen, r.Base, r.Finish, r.Updated = f.State, f.Text, conversation.UTF16Len(f.Text), f.Base, f.Finish, micros()
-	t := conversation.Turn{ID: r.MessageID, Author: conversation.Partner, Text: f.Text, Run: r.No, Finish: f.Finish}
+	t := conversation.Turn{ID: r.MessageID, Author: conversation.Partner, Text: f.Text, Run: r.No, Finish: f.Finish, Parent: r.Parent}
 	fact := conversation.Fact{Type: r.Purpose + "." + f.State, Run: r.No, Attempt: r.Attempt, Base: f.Base, Fence: r.Fence}
 	if c.header.Kind == conversation.KindChat && (f.State == conversation.RunCompleted || f.State == conversation.RunStopped && f.Text != "") {
 		if f.State == conversation.RunStopped {

@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/fluentpro/fluentpro/conversation"
 	"github.com/fluentpro/fluentpro/conversation/memstore"
 	"github.com/fluentpro/fluentpro/conversation/storetest"
 )
@@ -21,4 +22,9 @@ func TestLocks(t *testing.T) {
 		l := memstore.NewLog(memstore.NewServer("a", nil), memstore.NewStore(db, nil), memstore.LogOptions{})
 		storetest.Locks(t, memstore.NewLocks(l, nil), func(d time.Duration) { <-time.After(d) })
 	})
+}
+
+func TestBranches(t *testing.T) {
+	t.Parallel()
+	storetest.Branches(t, func(*testing.T) conversation.Store { return memstore.NewStore(memstore.NewDB(nil, nil), nil) })
 }

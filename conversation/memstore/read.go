@@ -67,7 +67,7 @@ func (s *Store) NameLog(ctx context.Context, id conversation.ID, seen, fence int
 		}
 		c.log, c.logFence = conversation.Epoch{Counter: seen + 1}, fence
 		rec := c.record()
-		seed := conversation.Seed{Fence: c.fence, Facts: rec.Facts, Header: rec.Header, Turns: rec.Turns, Result: rec.Result, Failure: rec.Failure}
+		seed := conversation.Seed{Fence: c.fence, Facts: rec.Facts, Header: rec.Header, Turns: rec.Turns, Head: rec.Head, Result: rec.Result, Failure: rec.Failure}
 		if rec.Running != nil {
 			seed.Running = rec.Running.No
 		}

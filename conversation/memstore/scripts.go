@@ -21,7 +21,7 @@ func (s *Server) create(k bookKey, counter int64, seed conversation.Seed) (conve
 	ep := conversation.Epoch{Counter: counter, Nonce: s.nonce(counter)}
 	h := seed.Header
 	s.books[k] = &book{header: &h, turns: slices.Clone(seed.Turns), meta: &meta{epoch: ep, fence: seed.Fence, low: 1, fn: seed.Facts,
-		stop: -1, turns: len(seed.Turns), wait: seed.Running, result: seed.Result, failure: seed.Failure}}
+		stop: -1, turns: len(seed.Turns), head: seed.Head, wait: seed.Running, result: seed.Result, failure: seed.Failure}}
 	return ep, nil
 }
 
@@ -172,6 +172,9 @@ func (s *Server) fact(b *book, ep conversation.Epoch, f conversation.Fact, limit
 	case "end":
 		m.end = f.Data
 	}
+	if h, ok := conversation.HeadOf(&f); ok {
+		m.head = h
+	}
 	m.fence = max(m.fence, f.Fence)
 	b.trim(limit)
 	return stamp{ev.Seq, ev.TS}, []conversation.Event{ev}, nil
@@ -230,7 +233,7 @@ func (s *Server) active(b *book) (conversation.Active, error) {
 		return conversation.Active{}, conversation.ErrLogMissing
 	}
 	a := conversation.Active{Epoch: m.epoch, Fence: m.fence, Top: m.top, Low: m.low, Facts: m.fn, StopAt: m.stop,
-		State: conversation.State{Header: *b.header, Turns: slices.Clone(b.turns), Result: m.result, Failure: m.failure}}
+		State: conversation.State{Header: *b.header, Turns: slices.Clone(b.turns), Head: m.head, Result: m.result, Failure: m.failure}}
 	if m.open {
 		a.OpenLen = m.len
 		a.State.Open = &conversation.OpenReply{Run: m.run, Attempt: m.att, Base: m.base, MessageID: m.mid, Text: b.text, Stopping: m.stop >= 0}

@@ -48,6 +48,7 @@ type meta struct {
 	stop                 int64 // -1 without a stop mark
 	mid, purpose         string
 	result, failure, end json.RawMessage
+	head                 conversation.Head
 	appended             bool
 	asSeq, asTS          int64 // answer of the newest append
 	over                 int64 // highest fence of an ended run, 0 for none

@@ -51,6 +51,49 @@ func decodeBell(id conversation.ID, s string) (conversation.Epoch, conversation.
 	return cur.Epoch, ev, err
 }
 
+// decodeTurns reads the turns list. A turn that a node without branches has
+// put there follows the one before it.
+func decodeTurns(id conversation.ID, list []string) ([]conversation.Turn, error) {
+	turns := make([]conversation.Turn, len(list))
+	for i, s := range list {
+		t := struct {
+			*conversation.Turn
+			Parent *int64 `json:"parent"`
+		}{Turn: &turns[i]}
+		if err := json.Unmarshal([]byte(s), &t); err != nil {
+			return nil, fmt.Errorf("turn %d of %s cannot be read: %w", i, id, err)
+		}
+		if t.Parent == nil {
+			conversation.Linear(turns[:i], &turns[i])
+		} else {
+			turns[i].Parent = *t.Parent
+		}
+	}
+	return turns, nil
+}
+
+func encodeHead(h conversation.Head) string {
+	return strconv.FormatInt(h.Run, 10) + "." + strconv.FormatInt(h.Turn, 10)
+}
+
+// decodeHead reads the tip of the active branch; a log made by a node without
+// branches has none, and its newest message is it.
+func decodeHead(s string, turns []conversation.Turn) conversation.Head {
+	if run, turn, ok := strings.Cut(s, "."); ok {
+		return conversation.Head{Run: atoi(run), Turn: atoi(turn)}
+	}
+	var h conversation.Head
+	for _, t := range turns {
+		if t.Run > h.Run {
+			h = conversation.Head{Run: t.Run, Turn: t.Parent}
+			if t.Author == conversation.Learner {
+				h.Turn = t.N
+			}
+		}
+	}
+	return h
+}
+
 // storedHeader is the header as Redis holds it, with what clients never see.
 type storedHeader struct {
 	conversation.Header

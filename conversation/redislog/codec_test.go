@@ -107,3 +107,38 @@ func FuzzDecodeBell(f *testing.F) {
 		}
 	})
 }
+
+// A log that was begun by a node without branches is read as one branch.
+func TestTurnsOfOlderNodes(t *testing.T) {
+	t.Parallel()
+	turns, err := decodeTurns(testID, []string{
+		`{"n":1,"id":"a","author":"partner","text":"Hi","run":1,"at":1}`,
+		`{"n":2,"id":"b","author":"learner","text":"A","run":2,"at":1}`,
+		`{"n":3,"id":"c","author":"learner","text":"B","run":3,"at":1}`,
+		`{"n":4,"id":"d","author":"partner","text":"a","run":2,"at":1}`,
+		`{"n":5,"id":"e","author":"learner","text":"C","run":4,"at":1,"parent":2,"after":2}`,
+		`{"n":6,"id":"f","author":"learner","text":"D","run":5,"at":1,"parent":0}`,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got [][2]int64
+	for _, turn := range turns {
+		got = append(got, [2]int64{turn.Parent, turn.After})
+	}
+	if d := cmp.Diff([][2]int64{{0, 0}, {0, 1}, {2, 2}, {2, 0}, {2, 2}, {0, 0}}, got); d != "" {
+		t.Error(d)
+	}
+	if h := decodeHead("", turns[:4]); h != (conversation.Head{Run: 3, Turn: 3}) {
+		t.Errorf("head %+v", h)
+	}
+	if h := decodeHead("", turns[:1]); h != (conversation.Head{Run: 1}) {
+		t.Errorf("head of an opening %+v", h)
+	}
+	if h := decodeHead(encodeHead(conversation.Head{Run: 7, Turn: 3}), turns); h != (conversation.Head{Run: 7, Turn: 3}) {
+		t.Errorf("head %+v", h)
+	}
+	if _, err := decodeTurns(testID, []string{"{"}); err == nil {
+		t.Error("half a turn was read")
+	}
+}

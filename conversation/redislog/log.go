@@ -231,7 +231,7 @@ func (l *Log) Active(ctx context.Context, id conversation.ID) (conversation.Acti
 	if err != nil {
 		return a, err
 	}
-	if len(r) < 19 {
+	if len(r) < 20 {
 		return a, errors.New("active: short answer")
 	}
 	a.Epoch = conversation.Epoch{Counter: atoi(r[1]), Nonce: r[2]}
@@ -240,13 +240,13 @@ func (l *Log) Active(ctx context.Context, id conversation.ID) (conversation.Acti
 	if r[12] != "" {
 		a.StopAt = atoi(r[12])
 	}
-	if a.State.Header, err = decodeHeader(id, r[17]); err != nil {
+	if a.State.Header, err = decodeHeader(id, r[18]); err != nil {
 		return a, err
 	}
 	if r[11] == "1" {
 		a.OpenLen = atoi(r[10])
 		a.State.Open = &conversation.OpenReply{
-			Run: atoi(r[7]), Attempt: atoi(r[8]), Base: atoi(r[9]), MessageID: r[13], Text: r[18], Stopping: r[12] != "",
+			Run: atoi(r[7]), Attempt: atoi(r[8]), Base: atoi(r[9]), MessageID: r[13], Text: r[19], Stopping: r[12] != "",
 		}
 	}
 	if r[16] != "" {
@@ -258,12 +258,10 @@ func (l *Log) Active(ctx context.Context, id conversation.ID) (conversation.Acti
 	if r[15] != "" {
 		a.State.Failure = json.RawMessage(r[15])
 	}
-	a.State.Turns = make([]conversation.Turn, len(r)-19)
-	for i, s := range r[19:] {
-		if err := json.Unmarshal([]byte(s), &a.State.Turns[i]); err != nil {
-			return a, fmt.Errorf("turn %d of %s cannot be read: %w", i, id, err)
-		}
+	if a.State.Turns, err = decodeTurns(id, r[20:]); err != nil {
+		return a, err
 	}
+	a.State.Head = decodeHead(r[17], a.State.Turns)
 	return a, nil
 }
 
@@ -307,7 +305,7 @@ func (l *Log) Create(ctx context.Context, id conversation.ID, counter int64, see
 	if len(turns) > l.opts.MaxTurns {
 		turns = turns[len(turns)-l.opts.MaxTurns:]
 	}
-	args := []any{counter, seed.Fence, seed.Facts, string(seed.Result), string(seed.Failure), seed.Running, h}
+	args := []any{counter, seed.Fence, seed.Facts, string(seed.Result), string(seed.Failure), seed.Running, encodeHead(seed.Head), h}
 	for i := range turns {
 		b, err := json.Marshal(&turns[i])
 		if err != nil {
@@ -357,7 +355,7 @@ func (l *Log) Append(ctx context.Context, id conversation.ID, ep conversation.Ep
 
 // PutFact implements conversation.Log; seq is 0 when the log had the fact.
 func (l *Log) PutFact(ctx context.Context, id conversation.ID, ep conversation.Epoch, f conversation.Fact) (int64, int64, error) {
-	turn, fold, ends := "", "", ""
+	turn, fold, ends, head := "", "", "", ""
 	if f.Turn != nil {
 		b, err := json.Marshal(f.Turn)
 		if err != nil {
@@ -370,8 +368,11 @@ func (l *Log) PutFact(ctx context.Context, id conversation.ID, ep conversation.E
 		ends = "1"
 	}
 	fold = conversation.FoldField(f.Type)
+	if h, ok := conversation.HeadOf(&f); ok {
+		head = encodeHead(h)
+	}
 	r, err := l.run(ctx, factScript, id, ep.Counter, ep.Nonce, f.N, f.Type, f.Run, f.Attempt, f.Base, string(f.Data),
-		turn, ends, fold, "", f.Fence, l.opts.MaxTurns)
+		turn, ends, fold, "", f.Fence, l.opts.MaxTurns, head)
 	if err != nil || r[0] == "DUP" {
 		return 0, 0, err
 	}

@@ -27,11 +27,13 @@ type checker struct {
 	shown    map[runBase]string
 	ends_    map[runName]string
 	sent     map[cid]conversation.SendInput
-	acks     map[cid]conversation.Accepted
-	order    []ack
-	stops    map[runName]bool  // somebody asked for it
-	stopAt   map[runName]int64 // what the answer said
-	replies  int
+	// displaces are conversations with a choice of branch that ended replies.
+	displaces map[conversation.ID]bool
+	acks      map[cid]conversation.Accepted
+	order     []ack
+	stops     map[runName]bool  // somebody asked for it
+	stopAt    map[runName]int64 // what the answer said
+	replies   int
 }
 
 type place struct {
@@ -64,12 +66,12 @@ type cid struct {
 type ack struct {
 	cid
 	begun, answered time.Time
-	turn            int64
+	run             int64
 }
 
 func newChecker(w *world) *checker {
 	return &checker{w: w, sql: memstore.NewStore(w.db, nil), entries: map[place]conversation.Event{}, facts: map[factName]string{}, shown: map[runBase]string{},
-		ends_: map[runName]string{}, sent: map[cid]conversation.SendInput{}, acks: map[cid]conversation.Accepted{}, stops: map[runName]bool{}, stopAt: map[runName]int64{}}
+		ends_: map[runName]string{}, sent: map[cid]conversation.SendInput{}, displaces: map[conversation.ID]bool{}, acks: map[cid]conversation.Accepted{}, stops: map[runName]bool{}, stopAt: map[runName]int64{}}
 }
 
 // maxBreaches is enough to understand a schedule.
@@ -192,6 +194,12 @@ func (c *checker) invoked(in conversation.SendInput) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	k := cid{in.Conversation, in.ClientID}
+	if in.Op == conversation.OpSelect {
+		if in.Policy != "" {
+			c.displaces[in.Conversation] = true
+		}
+		return
+	}
 	if _, ok := c.sent[k]; !ok {
 		c.sent[k] = in
 		c.order = append(c.order, ack{cid: k, begun: time.Now()})
@@ -199,6 +207,12 @@ func (c *checker) invoked(in conversation.SendInput) {
 }
 
 func (c *checker) accepted(in conversation.SendInput, acc conversation.Accepted) {
+	if in.Op == conversation.OpSelect {
+		if acc.Run != in.Run {
+			c.breach("run %d was chosen and %d answered", in.Run, acc.Run)
+		}
+		return
+	}
 	k := cid{in.Conversation, in.ClientID}
 	c.mu.Lock()
 	was, ok := c.acks[k]
@@ -206,13 +220,20 @@ func (c *checker) accepted(in conversation.SendInput, acc conversation.Accepted)
 		c.acks[k] = acc
 		for i := range c.order {
 			if c.order[i].cid == k {
-				c.order[i].answered, c.order[i].turn = time.Now(), acc.Turn
+				c.order[i].answered, c.order[i].run = time.Now(), acc.Run
 			}
 		}
 	}
 	c.mu.Unlock()
 	if ok && (was.MessageID != acc.MessageID || was.Turn != acc.Turn || was.Run != acc.Run) {
 		c.breach("%s was accepted as %+v and again as %+v", in.ClientID, was, acc)
+	}
+	if in.Op == conversation.OpRegenerate {
+		r, err := c.sql.RunState(context.Background(), "", in.Conversation, acc.Run)
+		if err != nil || r.Parent != acc.Turn || r.MessageID != acc.MessageID {
+			c.breach("%s was acknowledged as run %d and is not in SQL: %+v", in.ClientID, acc.Run, r)
+		}
+		return
 	}
 	rec, err := c.sql.Load(context.Background(), in.Conversation)
 	if err != nil || acc.Turn > int64(len(rec.Turns)) || acc.Turn < 1 || rec.Turns[acc.Turn-1].ClientID != in.ClientID {
@@ -284,9 +305,15 @@ func (v *viewer) behind(rec conversation.Record) string {
 	if len(v.turns) != len(rec.Turns) {
 		return fmt.Sprintf("%s has %d of %d turns", v.name, len(v.turns), len(rec.Turns))
 	}
+	if v.head != rec.Head {
+		return fmt.Sprintf("%s shows branch %+v, not %+v", v.name, v.head, rec.Head)
+	}
 	for _, t := range rec.Turns {
 		if v.turns[t.N].Text != t.Text {
 			return fmt.Sprintf("%s has turn %d as %q, not %q", v.name, t.N, v.turns[t.N].Text, t.Text)
+		}
+		if had := v.turns[t.N]; had.Parent != t.Parent || had.After != t.After {
+			return fmt.Sprintf("%s has turn %d under %d/%d, not %d/%d", v.name, t.N, had.Parent, had.After, t.Parent, t.After)
 		}
 	}
 	for _, no := range slices.Sorted(maps.Keys(v.runs)) {
@@ -310,6 +337,7 @@ func (c *checker) final() {
 			return
 		}
 		c.messages(id, rec)
+		c.tree(id, rec)
 		for run := int64(2); ; run++ { // 1 is the opening
 			r, err := c.sql.RunState(ctx, "", id, run)
 			if err != nil {
@@ -345,13 +373,13 @@ func (c *checker) messages(id conversation.ID, rec conversation.Record) {
 		seen[t.ClientID] = t.N
 	}
 	for k, acc := range c.acks {
-		if k.id == id && seen[k.client] != acc.Turn {
+		if k.id == id && c.sent[k].Op != conversation.OpRegenerate && seen[k.client] != acc.Turn {
 			c.breach("message %s was accepted as turn %d and is turn %d", k.client, acc.Turn, seen[k.client])
 		}
 	}
 	for _, a := range c.order {
 		for _, b := range c.order {
-			if a.id == id && b.id == id && a.turn > 0 && b.turn > 0 && a.answered.Before(b.begun) && a.turn > b.turn {
+			if a.id == id && b.id == id && a.run > 0 && b.run > 0 && a.answered.Before(b.begun) && a.run > b.run {
 				c.breach("%s was answered before %s was sent and comes after it", a.client, b.client)
 			}
 		}
@@ -367,7 +395,7 @@ func (c *checker) reply(id conversation.ID, r conversation.RunRow) {
 	}
 	switch r.State {
 	case conversation.RunStopped:
-		if !c.stops[k] && !c.interrupts(id) {
+		if !c.stops[k] && !c.interrupts(id, r.No) {
 			c.breach("run %d is stopped and nobody asked for it", r.No)
 		}
 	case conversation.RunFailed:
@@ -389,9 +417,14 @@ func (c *checker) reply(id conversation.ID, r conversation.RunRow) {
 	}
 }
 
-func (c *checker) interrupts(id conversation.ID) bool {
-	for _, in := range c.sent {
-		if in.Conversation == id && in.Policy == "interrupt" {
+// interrupts reports a command that may have ended a run: an earlier one, whose
+// own reply comes later, never itself.
+func (c *checker) interrupts(id conversation.ID, run int64) bool {
+	if c.displaces[id] {
+		return true
+	}
+	for k, in := range c.sent {
+		if k.id == id && in.Policy != "" && c.acks[k].Run > run {
 			return true
 		}
 	}
@@ -473,6 +506,8 @@ func (c *checker) fresh(id conversation.ID, rec conversation.Record) {
 			continue
 		case cur == "":
 			c.breach("node %d has no log", n.slot)
+		case st.Head != rec.Head:
+			c.breach("node %d shows branch %+v, SQL has %+v", n.slot, st.Head, rec.Head)
 		case st.Open != nil:
 			c.breach("node %d shows run %d open, which has ended", n.slot, st.Open.Run)
 		}
@@ -481,7 +516,7 @@ func (c *checker) fresh(id conversation.ID, rec conversation.Record) {
 			continue
 		}
 		for i, t := range st.Turns {
-			if t.Text != rec.Turns[i].Text || t.ID != rec.Turns[i].ID {
+			if t.Text != rec.Turns[i].Text || t.ID != rec.Turns[i].ID || t.Parent != rec.Turns[i].Parent || t.After != rec.Turns[i].After {
 				c.breach("node %d has turn %d as %q, SQL as %q", n.slot, t.N, t.Text, rec.Turns[i].Text)
 			}
 		}

@@ -16,17 +16,31 @@ func (w *world) learner(no int, id conversation.ID) {
 	d := w.dice.fork(fmt.Sprint("learner ", no))
 	var extra sync.WaitGroup
 	defer extra.Wait()
+	var known []conversation.Accepted
+	var names []string // of messages that were accepted
 	for i := range 2 + d.n(3) {
 		_ = sleep(w.life, d.between(10*time.Millisecond, 1500*time.Millisecond))
 		in := conversation.SendInput{Conversation: id, Learner: owner, ClientID: fmt.Sprintf("m%d", i), Text: fmt.Sprintf("message %d 😀 of %d", i, no)}
 		if w.plan.on["interrupt"] && d.chance(35) {
 			in.Policy = "interrupt"
 		}
+		if w.plan.on["takeback"] && d.chance(35) {
+			in.Policy = "rollback"
+		}
+		if len(names) > 0 {
+			w.branch(d, &in, names, known)
+		}
 		if d.chance(12) {
 			twin := w.dice.fork(fmt.Sprint("twin ", no, i))
 			extra.Go(func() { w.send(twin, in) })
 		}
 		acc, ok := w.send(d, in)
+		if ok {
+			known = append(known, acc)
+			if in.Op == conversation.OpSend || in.Op == conversation.OpEdit {
+				names = append(names, in.ClientID, acc.MessageID)
+			}
+		}
 		if ok && w.plan.on["cancel"] && d.chance(40) {
 			late, run := d.between(0, 1500*time.Millisecond), acc.Run
 			hand := w.dice.fork(fmt.Sprint("cancel ", no, i))
@@ -42,6 +56,18 @@ func (w *world) learner(no int, id conversation.ID) {
 				w.send(again, in)
 			})
 		}
+	}
+}
+
+// branch makes a command of another kind of a message, now and then.
+func (w *world) branch(d *die, in *conversation.SendInput, names []string, known []conversation.Accepted) {
+	switch {
+	case w.plan.on["edit"] && d.chance(35):
+		in.Op, in.Message = conversation.OpEdit, pick(d, names)
+	case w.plan.on["regenerate"] && d.chance(40):
+		in.Op, in.Message, in.Text = conversation.OpRegenerate, pick(d, names), ""
+	case w.plan.on["select"] && d.chance(30):
+		in.Op, in.Run, in.Text, in.ClientID = conversation.OpSelect, pick(d, known).Run, "", ""
 	}
 }
 

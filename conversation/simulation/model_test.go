@@ -109,9 +109,10 @@ func (m model) Generate(ctx context.Context, p conversation.Prompt, emit func(st
 }
 
 // script tells the model which run it writes.
-type script struct{}
+type script struct{ w *world }
 
-func (script) Prompt(_ context.Context, _ conversation.State, run conversation.Run) (conversation.Prompt, error) {
+func (s script) Prompt(_ context.Context, st conversation.State, run conversation.Run) (conversation.Prompt, error) {
+	s.w.check.prompt(run, st.Window(run))
 	return conversation.Prompt{Purpose: run.Purpose, Version: fmt.Sprintf("%d/%d", run.No, run.Attempt)}, nil
 }
 

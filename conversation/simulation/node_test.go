@@ -93,7 +93,7 @@ func (n *node) run() {
 		}
 	}
 	n.runner = conversation.NewRunner(conversation.RunnerConfig{Rand: func(limit time.Duration) time.Duration { return w.dice.draw(n.name+"rand").between(0, limit-1) }}, conversation.RunnerDeps{Store: n.store, Log: n.live, Keeper: n.keeper, Model: model{n},
-		Script: script{}, Members: n.members, Locks: locks, Metrics: metrics, Logger: w.slog})
+		Script: script{w}, Members: n.members, Locks: locks, Metrics: metrics, Logger: w.slog})
 	n.members.OnDead(n.runner.DropAll)
 	n.claimer = conversation.NewClaimer(n.store, n.runner, n.members, locks, 3*time.Second, 500*time.Millisecond, metrics, w.slog)
 	n.engine = conversation.NewEngine(n.store, n.live, n.keeper, n.runner, n.claimer, metrics, conversation.Limits{})

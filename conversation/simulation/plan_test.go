@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -33,6 +34,8 @@ func (e event) String() string {
 var (
 	eventKinds  = []string{"kill", "pause", "drain", "wipe", "rollback", "split", "away", "sqlaway", "drop", "unlock"}
 	alwaysKinds = []string{"lost", "ghosts", "late", "upstream", "cancel", "interrupt", "bell"}
+	// What learners do with the tree; drawn apart, so that older plans stay.
+	branchKinds = []string{"edit", "regenerate", "select", "takeback"}
 )
 
 func newPlan(seed uint64) *plan {
@@ -47,6 +50,10 @@ func newPlan(seed uint64) *plan {
 	}
 	for _, k := range alwaysKinds {
 		p.on[k] = d.chance(40)
+	}
+	b := newDice(seed).fork("branches")
+	for _, k := range branchKinds {
+		p.on[k] = b.chance(50)
 	}
 	if len(kinds) == 0 {
 		kinds = []string{pick(d, eventKinds)}
@@ -77,7 +84,7 @@ func newPlan(seed uint64) *plan {
 func (p *plan) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "seed %d: %d nodes, %d conversations, calm at %s; always:", p.seed, p.nodes, p.chats, p.calm)
-	for _, k := range alwaysKinds {
+	for _, k := range append(slices.Clone(alwaysKinds), branchKinds...) {
 		if p.on[k] {
 			b.WriteString(" " + k)
 		}

@@ -27,6 +27,7 @@ type viewer struct {
 	epoch  conversation.Epoch
 	last   int64
 	turns  map[int64]conversation.Turn
+	head   conversation.Head
 	runs   map[int64]*shown
 }
 
@@ -51,6 +52,8 @@ type payload struct {
 	Keep int64
 	Text string
 	N    int64
+	// Parent is of a terminal event; Run and Turn of a choice of branch.
+	Parent, Run, Turn int64
 }
 
 func newViewer(w *world, chat, no int, id conversation.ID) *viewer {
@@ -172,6 +175,7 @@ func (v *viewer) snapshot(item streaming.Item) {
 	}
 	v.epoch, v.last, v.cursor = c.Epoch, c.Seq, item.Cursor
 	was := v.turns
+	v.head = st.Head
 	v.turns = map[int64]conversation.Turn{}
 	for i, t := range st.Turns {
 		if t.N != int64(i)+1 {
@@ -264,6 +268,9 @@ func (v *viewer) event(item streaming.Item) {
 			return
 		}
 		v.turn(t)
+		v.head = conversation.Head{Run: t.Run, Turn: t.N}
+	case e.Type == conversation.TypeChosen:
+		v.head = conversation.Head{Run: p.Run, Turn: p.Turn}
 	case e.Run == 0:
 	case kind == "completed" || kind == "stopped" || kind == "failed":
 		v.ends(e, p, kind)
@@ -332,7 +339,7 @@ func (v *viewer) ends(e envelope, p payload, kind string) {
 	s.end = kind
 	v.final(e.Run, s, e.Base, p.Text)
 	if p.N > 0 {
-		v.turns[p.N] = conversation.Turn{N: p.N, Author: conversation.Partner, Run: e.Run, Text: p.Text}
+		v.turns[p.N] = conversation.Turn{N: p.N, Author: conversation.Partner, Run: e.Run, Text: p.Text, Parent: p.Parent}
 	}
 	v.w.check.ends(v, e.Run, kind, p.Text)
 }

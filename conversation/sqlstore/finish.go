@@ -19,14 +19,16 @@ func endData(t conversation.Turn, f *conversation.Finishing) json.RawMessage {
 		Code      string `json:"code,omitempty"`
 		Message   string `json:"message,omitempty"`
 		Retryable *bool  `json:"retryable,omitempty"`
-	}{MessageID: t.ID, Text: t.Text, N: t.N}
+		Run       int64  `json:"run,omitempty"`
+		Parent    int64  `json:"parent"`
+	}{MessageID: t.ID, Text: t.Text, N: t.N, Parent: t.Parent}
 	switch {
 	case f == nil || f.State == conversation.RunCompleted:
 		d.Finish = t.Finish
 	case f.State == conversation.RunStopped:
 		d.By = "learner"
 	default:
-		d.Code, d.Message, d.Retryable = f.Finish, f.Message, &f.Retryable
+		d.Code, d.Message, d.Retryable, d.Run = f.Finish, f.Message, &f.Retryable, t.Run
 	}
 	return marshal(d)
 }
@@ -98,7 +100,7 @@ func (s *Store) end(ctx context.Context, r *row, run conversation.RunRow, f conv
 		WHERE conversation = ? AND run = ?`, f.State, f.Text, length, f.Base, f.Finish, run.Fence, at, f.ID, f.Run); err != nil {
 		return err
 	}
-	t := conversation.Turn{ID: run.MessageID, Author: conversation.Partner, Text: f.Text, Run: run.No, Finish: f.Finish}
+	t := conversation.Turn{ID: run.MessageID, Author: conversation.Partner, Text: f.Text, Run: run.No, Finish: f.Finish, Parent: run.Parent}
 	fact := conversation.Fact{Type: run.Purpose + "." + f.State, Run: run.No, Attempt: run.Attempt, Base: f.Base, Fence: run.Fence}
 	if r.kind == conversation.KindChat && (f.State == conversation.RunCompleted || f.State == conversation.RunStopped && f.Text != "") {
 		if f.State == conversation.RunStopped {

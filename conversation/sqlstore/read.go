@@ -31,11 +31,15 @@ func (s *Store) Load(ctx context.Context, id conversation.ID) (conversation.Reco
 
 func (s *Store) record(ctx context.Context, r *row) (conversation.Record, error) {
 	rec := conversation.Record{Header: r.header(), Fence: r.fence, Log: r.log, Facts: r.facts}
-	err := s.each(ctx, func(rows *sql.Rows) error {
+	var err error
+	if rec.Head, err = s.head(ctx, r); err != nil {
+		return rec, fmt.Errorf("read head: %w", err)
+	}
+	err = s.each(ctx, func(rows *sql.Rows) error {
 		t, err := scanTurn(rows)
 		rec.Turns = append(rec.Turns, t)
 		return err
-	}, "SELECT n, id, author, coalesce(client_id, ''), run, text, finish, created_at FROM turns WHERE conversation = ? ORDER BY n DESC LIMIT ?", r.id, turnsKept)
+	}, "SELECT "+turnColumns+" FROM turns t WHERE t.conversation = ? ORDER BY t.n DESC LIMIT ?", r.id, turnsKept)
 	if err != nil {
 		return rec, fmt.Errorf("read turns: %w", err)
 	}
@@ -45,9 +49,13 @@ func (s *Store) record(ctx context.Context, r *row) (conversation.Record, error)
 		if err != nil {
 			return err
 		}
-		if run.State == conversation.RunRunning {
+		switch {
+		case run.State == conversation.RunRunning:
 			rec.Running = &run
-		} else {
+		case run.Attempt > 0:
+			rec.HandedOver = &run
+			rec.Waiting++
+		default:
 			rec.Waiting++
 		}
 		return nil
@@ -80,9 +88,17 @@ func (s *Store) record(ctx context.Context, r *row) (conversation.Record, error)
 	return rec, nil
 }
 
+// turnColumns are what scanTurn reads of turns t. A row of a node that knows
+// no branches follows the one before it.
+const turnColumns = `t.n, t.id, t.author, coalesce(t.client_id, ''), t.run, t.text, t.finish, t.created_at, ` + turnLinks
+
+const turnLinks = `CASE WHEN t.parent >= 0 THEN t.parent ELSE coalesce((SELECT max(p.n) FROM turns p WHERE p.conversation = t.conversation
+		AND p.n < t.n AND p.author = 'learner' AND (t.author = 'learner' OR p.run = t.run)), 0) END,
+	CASE WHEN t.after_run >= 0 THEN t.after_run WHEN t.author = 'learner' AND t.run > 0 THEN t.run - 1 ELSE 0 END`
+
 func scanTurn(rows *sql.Rows) (conversation.Turn, error) {
 	var t conversation.Turn
-	err := rows.Scan(&t.N, &t.ID, &t.Author, &t.ClientID, &t.Run, &t.Text, &t.Finish, &t.At)
+	err := rows.Scan(&t.N, &t.ID, &t.Author, &t.ClientID, &t.Run, &t.Text, &t.Finish, &t.At, &t.Parent, &t.After)
 	t.At /= 1000
 	return t, err
 }
@@ -117,19 +133,20 @@ func (s *Store) Facts(ctx context.Context, id conversation.ID, after int64, limi
 		var data string
 		var n sql.NullInt64
 		var tid, author, client, text, finish sql.NullString
-		var trun, tat sql.NullInt64
-		if err := rows.Scan(&f.N, &f.Type, &f.Run, &f.Attempt, &f.Base, &data, &f.TS, &n, &tid, &author, &client, &trun, &text, &finish, &tat); err != nil {
+		var trun, tat, tparent, tafter sql.NullInt64
+		if err := rows.Scan(&f.N, &f.Type, &f.Run, &f.Attempt, &f.Base, &data, &f.TS, &n, &tid, &author, &client, &trun, &text, &finish, &tat, &tparent, &tafter); err != nil {
 			return err
 		}
 		f.TS /= 1000
 		f.Data = json.RawMessage(data)
 		if n.Valid {
 			f.Turn = &conversation.Turn{N: n.Int64, ID: tid.String, Author: conversation.Author(author.String), ClientID: client.String,
-				Run: trun.Int64, Text: text.String, Finish: finish.String, At: tat.Int64 / 1000}
+				Run: trun.Int64, Text: text.String, Finish: finish.String, At: tat.Int64 / 1000,
+				Parent: tparent.Int64, After: tafter.Int64}
 		}
 		out = append(out, f)
 		return nil
-	}, `SELECT f.n, f.type, f.run, f.attempt, f.base, f.data, f.created_at, t.n, t.id, t.author, t.client_id, t.run, t.text, t.finish, t.created_at
+	}, `SELECT f.n, f.type, f.run, f.attempt, f.base, f.data, f.created_at, t.n, t.id, t.author, t.client_id, t.run, t.text, t.finish, t.created_at, `+turnLinks+`
 		FROM facts f LEFT JOIN turns t ON t.conversation = f.conversation AND t.n = f.turn
 		WHERE f.conversation = ? AND f.n > ? ORDER BY f.n LIMIT ?`, id, after, limit)
 	if err != nil {
@@ -177,7 +194,7 @@ func (s *Store) NameLog(ctx context.Context, id conversation.ID, seen, fence int
 		if err != nil {
 			return err
 		}
-		seed = conversation.Seed{Fence: r.fence, Facts: r.facts, Header: rec.Header, Turns: rec.Turns, Result: rec.Result, Failure: rec.Failure}
+		seed = conversation.Seed{Fence: r.fence, Facts: r.facts, Header: rec.Header, Turns: rec.Turns, Head: rec.Head, Result: rec.Result, Failure: rec.Failure}
 		if rec.Running != nil {
 			seed.Running = rec.Running.No
 		}

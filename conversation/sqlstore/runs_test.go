@@ -307,7 +307,7 @@ func TestFailureLastsUntilTheNextRun(t *testing.T) {
 		if _, err := e.Finish(e.ctx(), conversation.Finishing{ID: id, Run: 1, Fence: cl.Fence, State: conversation.RunFailed, Text: "half", Finish: "upstream_timeout", Message: "slow", Retryable: true}, nil); err != nil {
 			t.Fatal(err)
 		}
-		want := `{"message_id":"` + cl.Run.MessageID + `","text":"half","code":"upstream_timeout","message":"slow","retryable":true}`
+		want := `{"message_id":"` + cl.Run.MessageID + `","text":"half","code":"upstream_timeout","message":"slow","retryable":true,"run":1,"parent":1}`
 		if got := string(e.load(id).Failure); got != want {
 			t.Errorf("failure %s, want %s", got, want)
 		}

@@ -39,11 +39,12 @@ type row struct {
 	fence               int64
 	log                 conversation.Epoch
 	turns, runs, facts  int64
+	head                int64 // -1: the newest run
 	created             int64
 	factsBefore, turnsB int64
 }
 
-const rowColumns = "id, kind, owner, title, meta, state, fence, log_epoch, coalesce(log_nonce, ''), turns, runs, facts, created_at"
+const rowColumns = "id, kind, owner, title, meta, state, fence, log_epoch, coalesce(log_nonce, ''), turns, runs, facts, head, created_at"
 
 // lock reads a conversation's row for change; "" as owner means any.
 func (s *Store) lock(ctx context.Context, id conversation.ID, owner conversation.LearnerID) (*row, error) {
@@ -54,7 +55,7 @@ func (s *Store) row(ctx context.Context, id conversation.ID, owner conversation.
 	var r row
 	err := s.db.Conn(ctx).QueryRowContext(ctx,
 		"SELECT "+rowColumns+" FROM conversations WHERE id = ? AND (? = '' OR owner = ?) AND deleted_at IS NULL"+suffix, id, owner, owner).
-		Scan(&r.id, &r.kind, &r.owner, &r.title, &r.meta, &r.state, &r.fence, &r.log.Counter, &r.log.Nonce, &r.turns, &r.runs, &r.facts, &r.created)
+		Scan(&r.id, &r.kind, &r.owner, &r.title, &r.meta, &r.state, &r.fence, &r.log.Counter, &r.log.Nonce, &r.turns, &r.runs, &r.facts, &r.head, &r.created)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, conversation.ErrNotFound
 	}
@@ -72,8 +73,8 @@ func (r *row) header() conversation.Header {
 
 // save writes the counters back.
 func (s *Store) save(ctx context.Context, r *row) error {
-	_, err := s.exec(ctx, "UPDATE conversations SET state = ?, fence = ?, turns = ?, runs = ?, facts = ?, updated_at = ? WHERE id = ?",
-		r.state, r.fence, r.turns, r.runs, r.facts, s.micros(), r.id)
+	_, err := s.exec(ctx, "UPDATE conversations SET state = ?, fence = ?, turns = ?, runs = ?, facts = ?, head = ?, updated_at = ? WHERE id = ?",
+		r.state, r.fence, r.turns, r.runs, r.facts, r.head, s.micros(), r.id)
 	return err
 }
 
@@ -114,8 +115,8 @@ func (s *Store) addTurn(ctx context.Context, r *row, t *conversation.Turn) error
 	if t.ClientID != "" {
 		client = t.ClientID
 	}
-	_, err := s.exec(ctx, `INSERT INTO turns (conversation, n, id, author, client_id, run, text, text_sha, finish, created_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, r.id, t.N, t.ID, t.Author, client, t.Run, t.Text, sha(t.Text), t.Finish, at)
+	_, err := s.exec(ctx, `INSERT INTO turns (conversation, n, id, author, client_id, run, text, text_sha, finish, created_at, parent, after_run)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, r.id, t.N, t.ID, t.Author, client, t.Run, t.Text, sha(t.Text), t.Finish, at, t.Parent, t.After)
 	return err
 }
 
@@ -134,9 +135,10 @@ func (s *Store) addFact(ctx context.Context, r *row, f *conversation.Fact) error
 	return err
 }
 
-// addRun stores a pending run.
+// addRun stores a pending run; the branch that it belongs to is shown from now on.
 func (s *Store) addRun(ctx context.Context, r *row, parent int64, correlation string) (conversation.Run, error) {
 	r.runs++
+	r.head = r.runs
 	run := conversation.Run{Conversation: r.id, No: r.runs, Purpose: purpose(r.kind), Parent: parent,
 		MessageID: string(conversation.NewID()), Correlation: correlation}
 	at := s.micros()

@@ -14,6 +14,13 @@ func TestSameAsInMemory(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		real := func(testing.TB) conversation.Store { return e.Store }
 		inMemory := func(testing.TB) conversation.Store { return memstore.NewStore(memstore.NewDB(nil, nil), nil) }
-		storetest.Compare(t, 12, storetest.StoreTranscript, real, inMemory)
+		storetest.Compare(t, 16, storetest.StoreTranscript, real, inMemory)
+	})
+}
+
+func TestBranches(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, e *env) {
+		storetest.Branches(t, func(*testing.T) conversation.Store { return e.Store })
 	})
 }

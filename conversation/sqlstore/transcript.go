@@ -19,8 +19,7 @@ func (s *Store) Turns(ctx context.Context, owner conversation.LearnerID, id conv
 		t, err := scanTurn(rows)
 		out = append(out, t)
 		return err
-	}, `SELECT n, id, author, coalesce(client_id, ''), run, text, finish, created_at FROM turns
-		WHERE conversation = ? AND n > ? ORDER BY n LIMIT ?`, id, after, limit)
+	}, "SELECT "+turnColumns+" FROM turns t WHERE t.conversation = ? AND t.n > ? ORDER BY t.n LIMIT ?", id, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read transcript: %w", err)
 	}

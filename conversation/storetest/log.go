@@ -117,7 +117,7 @@ func (p *logPlayer) create(t testing.TB) string {
 	}
 	p.counter = max(p.counter, counter)
 	seed := conversation.Seed{Fence: p.fence, Facts: p.fact, Header: conversation.Header{ID: p.id, Kind: conversation.KindChat, Owner: "o", Title: "T", State: conversation.StateActive},
-		Turns: []conversation.Turn{*p.turn(1, conversation.Partner)}}
+		Turns: []conversation.Turn{*p.turn(1, conversation.Partner)}, Head: conversation.Head{Run: p.run, Turn: 1}}
 	if p.chance(30) {
 		seed.Running = p.run
 	}
@@ -175,7 +175,8 @@ func (p *logPlayer) append(t testing.TB) func() string {
 
 func (p *logPlayer) putFact(t testing.TB) func() string {
 	f := conversation.Fact{N: p.near(p.fact + 1), Type: []string{conversation.TypeAccepted, "partner.completed", "partner.failed",
-		"partner.stopped", conversation.TypeScenarioReady, conversation.TypeEnded}[p.rnd.IntN(6)], Data: []byte(`{"x":1}`)}
+		"partner.stopped", conversation.TypeScenarioReady, conversation.TypeEnded, conversation.TypeChosen}[p.rnd.IntN(7)],
+		Data: fmt.Appendf(nil, `{"run":%d,"turn":2,"by":"select"}`, p.run)}
 	ev := conversation.Event{Type: f.Type}
 	if ev.EndsRun() {
 		f.Run, f.Attempt, f.Base = p.run, p.attempt, 1

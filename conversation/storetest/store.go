@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"testing"
 
 	"github.com/fluentpro/fluentpro/conversation"
@@ -46,6 +47,7 @@ type storePlayer struct {
 	nodes []string
 
 	sent   int
+	named  []string // ids of messages and replies
 	cands  []conversation.Candidate
 	claims []conversation.Claim
 	eps    []conversation.Epoch
@@ -119,6 +121,8 @@ func (p *storePlayer) step(ctx context.Context) string {
 		after := int64(p.rnd.IntN(6))
 		facts, err := p.s.Facts(ctx, p.id, after, 1+p.rnd.IntN(10))
 		return fmt.Sprintf("facts after %d: %s%s", after, verdict(err), tellFacts(facts))
+	case n < 82 && p.chance(50):
+		return p.branch(ctx)
 	case n < 82:
 		counts, err := p.s.FactCounts(ctx, []conversation.ID{p.id, conversation.NewID()})
 		return fmt.Sprintf("counts: %s %d of %d", verdict(err), counts[p.id], len(counts))
@@ -134,6 +138,8 @@ func (p *storePlayer) step(ctx context.Context) string {
 		return fmt.Sprintf("list: %s %d", verdict(err), len(hs))
 	case n < 89:
 		return "draining: " + verdict(p.s.SetNodeState(ctx, p.node(), []string{"draining", "active"}[p.rnd.IntN(2)]))
+	case n < 91 && p.chance(60):
+		return p.tips(ctx)
 	case n < 91:
 		return "heartbeat: " + verdict(p.s.Heartbeat(ctx, p.node()))
 	default:
@@ -153,14 +159,57 @@ func (p *storePlayer) accept(ctx context.Context, interrupt *conversation.Finish
 	if p.chance(10) {
 		in.Text = "another"
 	}
-	if p.chance(10) {
-		in.Policy = "reject"
-	}
 	if p.chance(5) {
 		in.Learner = "somebody"
 	}
+	in.Policy = []string{"", "", "", "enqueue", "reject", "rollback", "rollback"}[p.rnd.IntN(7)]
+	in.Op = []conversation.Op{conversation.OpSend, conversation.OpSend, conversation.OpEdit, conversation.OpRegenerate, conversation.OpSelect}[p.rnd.IntN(5)]
+	target, some := pick(p, p.named)
+	in.Message = target
+	if p.chance(5) {
+		in.Message = "nothing"
+	}
+	if in.Op == conversation.OpSelect {
+		in.Run = int64(p.rnd.IntN(8))
+		if p.chance(20) {
+			in.From = int64(p.rnd.IntN(8))
+		}
+	}
+	out := fmt.Sprintf("%q %s message=%v run=%d from=%d policy=%s", in.Op, in.ClientID, some, in.Run, in.From, in.Policy)
+	acc, known, err := p.s.Answered(ctx, in)
+	out += fmt.Sprintf(" answered %v %s %d/%d;", known, verdict(err), acc.Turn, acc.Run)
 	acc, facts, err := p.s.Accept(ctx, in, 2, "corr", interrupt)
-	return fmt.Sprintf("accept %s: %s turn=%d run=%d pos=%d dup=%v%s", in.ClientID, verdict(err), acc.Turn, acc.Run, acc.Position, acc.Duplicate, tellFacts(facts))
+	if err == nil {
+		p.named = append(p.named, acc.MessageID)
+		if in.Op == conversation.OpSend {
+			p.named = append(p.named, in.ClientID)
+		}
+	}
+	return out + fmt.Sprintf(" accept: %s turn=%d run=%d pos=%d dup=%v id=%v%s", verdict(err), acc.Turn, acc.Run, acc.Position, acc.Duplicate, acc.MessageID != "", tellFacts(facts))
+}
+
+func (p *storePlayer) branch(ctx context.Context) string {
+	owner, run, before, limit := p.owner, int64(p.rnd.IntN(8)), int64(0), 1+p.rnd.IntN(6)
+	if p.chance(10) {
+		owner = "somebody"
+	}
+	if p.chance(40) {
+		before = int64(1 + p.rnd.IntN(10))
+	}
+	page, err := p.s.Branch(ctx, owner, p.id, run, before, limit)
+	if err != nil {
+		return fmt.Sprintf("branch %d: %s", run, verdict(err))
+	}
+	return fmt.Sprintf("branch %d before %d: more=%v active=%v%s", run, before, page.More, page.Active, state(&conversation.State{Turns: page.Turns, Head: page.Tip}))
+}
+
+func (p *storePlayer) tips(ctx context.Context) string {
+	tips, err := p.s.Tips(ctx, p.owner, p.id, 1+p.rnd.IntN(6))
+	out := "tips: " + verdict(err)
+	for _, t := range tips {
+		out += fmt.Sprintf(" {%d/%d %v %s}", t.Run, t.Turn, t.Active, t.State)
+	}
+	return out
 }
 
 func (p *storePlayer) finish(ctx context.Context) string {
@@ -210,7 +259,7 @@ func (p *storePlayer) nameLog(ctx context.Context) string {
 	}
 	counter, seed, err := p.s.NameLog(ctx, p.id, seen, fence)
 	out := fmt.Sprintf("name log %d/%d: %s %d fence=%d facts=%d running=%d%s", seen, fence, verdict(err), counter, seed.Fence, seed.Facts, seed.Running,
-		state(&conversation.State{Header: seed.Header, Turns: seed.Turns, Result: seed.Result, Failure: seed.Failure}))
+		state(&conversation.State{Header: seed.Header, Turns: seed.Turns, Head: seed.Head, Result: seed.Result, Failure: seed.Failure}))
 	if err != nil || p.chance(10) {
 		return out
 	}
@@ -224,9 +273,12 @@ func (p *storePlayer) nameLog(ctx context.Context) string {
 
 func record(r conversation.Record) string {
 	out := fmt.Sprintf("fence=%d log=%d.%s facts=%d waiting=%d%s", r.Fence, r.Log.Counter, r.Log.Nonce, r.Facts, r.Waiting,
-		state(&conversation.State{Header: r.Header, Turns: r.Turns, Result: r.Result, Failure: r.Failure}))
+		state(&conversation.State{Header: r.Header, Turns: r.Turns, Head: r.Head, Result: r.Result, Failure: r.Failure}))
 	if r.Running != nil {
 		out += " running " + runRow(*r.Running)
+	}
+	if r.HandedOver != nil {
+		out += " handed over " + runRow(*r.HandedOver)
 	}
 	return out
 }
@@ -236,6 +288,8 @@ func runRow(r conversation.RunRow) string {
 		r.Fence, r.Owner != "", r.Handoffs, r.Text, r.TextLen, r.Finish, r.Cancel)
 }
 
+var times = regexp.MustCompile(`"at":\d+`)
+
 func tellFacts(fs []conversation.Fact) string {
 	out := ""
 	for _, f := range fs {
@@ -243,7 +297,7 @@ func tellFacts(fs []conversation.Fact) string {
 		if f.Turn != nil {
 			turn = f.Turn.N
 		}
-		out += fmt.Sprintf(" [%d %s run=%d/%d base=%d turn=%d fence=%d]", f.N, f.Type, f.Run, f.Attempt, f.Base, turn, f.Fence)
+		out += fmt.Sprintf(" [%d %s run=%d/%d base=%d turn=%d fence=%d %s]", f.N, f.Type, f.Run, f.Attempt, f.Base, turn, f.Fence, times.ReplaceAll(uuids.ReplaceAll(f.Data, []byte("…")), []byte(`"at":0`)))
 	}
 	return out
 }

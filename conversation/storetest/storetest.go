@@ -84,8 +84,9 @@ func state(st *conversation.State) string {
 	if o := st.Open; o != nil {
 		fmt.Fprintf(&b, " open=%d/%d/%d %q stopping=%v", o.Run, o.Attempt, o.Base, o.Text, o.Stopping)
 	}
+	fmt.Fprintf(&b, " head=%d/%d", st.Head.Run, st.Head.Turn)
 	for _, t := range st.Turns {
-		fmt.Fprintf(&b, " {%d %s %q %s run=%d %s}", t.N, t.Author, t.Text, t.ClientID, t.Run, t.Finish)
+		fmt.Fprintf(&b, " {%d %s %q %s run=%d %s under=%d/%d}", t.N, t.Author, t.Text, t.ClientID, t.Run, t.Finish, t.Parent, t.After)
 	}
 	return b.String()
 }

@@ -1,6 +1,6 @@
 -- ARGV 6 counter 7 nonce 8 fact 9 type 10 run 11 attempt 12 base 13 data
 --      14 turn or '' 15 '1' when it ends its run 16 field to fold into or ''
---      17 header or '' 18 fence or '0' 19 most turns kept
+--      17 header or '' 18 fence or '0' 19 most turns kept 20 head or ''
 -- Returns OK seq ts | DUP | MISSING | EPOCH | GAP have
 -- No fence is needed to put a fact: its content is committed SQL, so any node
 -- may. The number makes it idempotent and keeps the order.
@@ -28,6 +28,7 @@ end
 if ARGV[15] == '1' and m[12] == ARGV[10] then redis.call('HSET', KEYS[1], 'wait', '0') end
 if over > tonumber(m[10] or 0) then redis.call('HSET', KEYS[1], 'over', string.format('%.0f', over)) end
 if ARGV[16] ~= '' then redis.call('HSET', KEYS[1], ARGV[16], ARGV[13]) end
+if ARGV[20] ~= '' then redis.call('HSET', KEYS[1], 'hd', ARGV[20]) end
 if ARGV[17] ~= '' then redis.call('SET', KEYS[5], ARGV[17]) end
 if tonumber(ARGV[18]) > tonumber(m[3]) then redis.call('HSET', KEYS[1], 'f', ARGV[18]) end
 trim(tonumber(seq), tonumber(m[8]))

@@ -15,7 +15,8 @@
 -- pl its bytes, open '1' while writable, stop position of the stop mark or '',
 -- mid message id, pu purpose, res result, fail failure, exp second of the last EXPIRE,
 -- as and at seq and time of the newest append, over highest fence of an ended
--- run, tn turns kept, wait run that must begin or end before the log counts.
+-- run, tn turns kept, wait run that must begin or end before the log counts,
+-- hd tip of the active branch as run.turn.
 --
 -- Why a check of the incarnation in every script: a client builds key names
 -- before its pool picks a connection, which may lead to another primary.
