@@ -102,13 +102,20 @@ func tryAgain(err error) bool {
 	return errors.Is(err, errLookAgain) || errors.Is(err, ErrLogRenamed) || errors.Is(err, ErrClaimLost)
 }
 
-// Turns reads a page of a branch from SQL, by its tip; run 0 is the active one.
-func (e *Engine) Turns(ctx context.Context, learner LearnerID, id ID, run, before int64, limit int) (BranchPage, error) {
+// Branch reads a page of a branch from SQL, by its tip; run 0 is the active
+// one, before the first turn of the page after, 0 for the newest page.
+func (e *Engine) Branch(ctx context.Context, learner LearnerID, id ID, run, before int64, limit int) (BranchPage, error) {
 	if limit <= 0 || limit > 200 {
 		limit = 50
 	}
 	p, err := e.store.Branch(ctx, learner, id, run, before, limit)
 	return p, storage(err)
+}
+
+// RunState reads one run of a learner's conversation.
+func (e *Engine) RunState(ctx context.Context, learner LearnerID, id ID, run int64) (RunRow, error) {
+	row, err := e.store.RunState(ctx, learner, id, run)
+	return row, storage(err)
 }
 
 // Branches lists the tips of all branches, newest first, at most 200.

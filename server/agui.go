@@ -32,6 +32,11 @@ var aguiSchema = &huma.Schema{Type: "object", Required: []string{"threadId", "ru
 	"threadId": {Type: "string", Format: "uuid", Description: "The conversation"},
 	"runId":    {Type: "string"},
 	"messages": {Type: "array", Items: &huma.Schema{Type: "object", AdditionalProperties: true}},
+	"forwardedProps": {Type: "object", AdditionalProperties: true, Properties: map[string]*huma.Schema{
+		"trigger":   {Type: "string", Enum: []any{triggerSubmit, triggerRegenerate}},
+		"messageId": {Type: "string", Description: "The message that the last one replaces, or the reply to be written anew"},
+		"policy":    {Type: "string", Enum: []any{"enqueue", "reject", "interrupt", "rollback"}},
+	}},
 }}
 
 // aguiRequest is what is read of RunAgentInput.
@@ -39,6 +44,15 @@ type aguiRequest struct {
 	ThreadID string            `json:"threadId"`
 	RunID    string            `json:"runId"`
 	Messages []json.RawMessage `json:"messages"`
+	// ForwardedProps are the protocol's room for what it does not have itself;
+	// other apps put anything there.
+	ForwardedProps json.RawMessage `json:"forwardedProps"`
+}
+
+type forwardedProps struct {
+	Trigger   string `json:"trigger"`
+	MessageID string `json:"messageId"`
+	Policy    string `json:"policy"`
 }
 
 func (s *Server) agui(c *gin.Context) {
@@ -53,15 +67,24 @@ func (s *Server) agui(c *gin.Context) {
 		err = &fault.Error{Code: fault.Invalid, Message: "A run needs an id.",
 			Fields: []fault.Field{{Name: "runId", Code: "required", Message: "must have 1 to 256 bytes"}}}
 	}
+	var p forwardedProps
+	if json.Unmarshal(in.ForwardedProps, &p) != nil {
+		p = forwardedProps{} // not meant for us
+	}
+	cmd := foreignCommand{id: in.ThreadID, m: m, at: at, trigger: p.Trigger, messageID: p.MessageID, policy: p.Policy}
+	asks := at >= 0 || p.Trigger != "" // without either the open reply is meant
+	if err == nil && asks {
+		err = cmd.check()
+	}
 	if err != nil {
 		s.refuseForeign(c.Writer, c.Request, err)
 		return
 	}
 	q := sessions.ReplyRequest{Conversation: in.ThreadID, ReplayEnded: replayEnded, Refuse: s.refuseForeign, Transport: sessions.TransportAGUI}
 	var keep []json.RawMessage
-	if at >= 0 {
-		q.Begin = s.sendForeign(in.ThreadID, m, at, "")
-		if at < len(in.Messages)-1 {
+	if asks {
+		q.Begin = s.begin(cmd)
+		if at >= 0 && at < len(in.Messages)-1 {
 			// It has seen a part of the reply already and comes back.
 			keep = in.Messages[:at+1]
 		}

@@ -66,7 +66,7 @@ func TestBadBodies(t *testing.T) {
 		{"J13 long", `{"client_id":"` + strings.Repeat("a", 65) + `","text":"a"}`, fault.Invalid, nil},
 		{"J13 differs from header", `{"client_id":"a","text":"a"}`, fault.Invalid, []string{"Idempotency-Key: b"}},
 		{"J13 bad header", `{"text":"a"}`, fault.Invalid, []string{"Idempotency-Key: b c"}},
-		{"unknown policy", `{"client_id":"a","text":"a","policy":"rollback"}`, fault.Invalid, nil},
+		{"unknown policy", `{"client_id":"a","text":"a","policy":"undo"}`, fault.Invalid, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -62,24 +62,16 @@ func (s *Server) chat(c *gin.Context) {
 	if err == nil {
 		m, at, err = lastUser(in.Messages)
 	}
-	switch {
-	case err != nil:
-	case in.Trigger == "regenerate-message":
-		err = unsupported("trigger", "A reply cannot be written anew; send another message.")
-	case in.Trigger != "" && in.Trigger != "submit-message":
-		err = unsupported("trigger", "This trigger is not known here.")
-	case in.MessageID != "":
-		err = unsupported("messageId", "A message cannot be changed after it was sent; send another one.")
-	case at < 0:
-		err = &fault.Error{Code: fault.Invalid, Message: "There is no message of the user.",
-			Fields: []fault.Field{{Name: "messages", Code: "required", Message: "must hold a message of the user"}}}
+	cmd := foreignCommand{id: in.ID, m: m, at: at, trigger: in.Trigger, messageID: in.MessageID, policy: in.Policy}
+	if err == nil {
+		err = cmd.check()
 	}
 	if err != nil {
 		s.refuseForeign(c.Writer, c.Request, err)
 		return
 	}
 	s.deps.Replies(c.Writer, c.Request, sessions.ReplyRequest{
-		Conversation: in.ID, Begin: s.sendForeign(in.ID, m, at, in.Policy),
+		Conversation: in.ID, Begin: s.begin(cmd),
 		Encoder: &aisdk.Encoder{}, Header: aisdk.Header, Refuse: s.refuseForeign, Transport: sessions.TransportAISDK,
 	})
 }
@@ -127,7 +119,7 @@ func (s *Server) stopOpen(ctx context.Context, who conversation.LearnerID, id co
 	if st.Open != nil {
 		return s.deps.Conversations.Cancel(ctx, who, id, st.Open.Run)
 	}
-	run, answered := int64(0), map[int64]bool{}
+	run, answered := st.Head.Run, map[int64]bool{}
 	for _, t := range st.Turns {
 		switch {
 		case t.Author == conversation.Partner:
@@ -145,9 +137,9 @@ func (s *Server) stopOpen(ctx context.Context, who conversation.LearnerID, id co
 var chatSchema = &huma.Schema{Type: "object", Required: []string{"id", "messages"}, AdditionalProperties: true, Properties: map[string]*huma.Schema{
 	"id":        {Type: "string", Format: "uuid", Description: "The conversation"},
 	"messages":  {Type: "array", Items: &huma.Schema{Type: "object", AdditionalProperties: true}, Description: "UIMessages"},
-	"trigger":   {Type: "string", Enum: []any{"submit-message"}},
-	"messageId": {Type: "string", Description: "Must be absent: messages cannot be changed"},
-	"policy":    {Type: "string", Enum: []any{"enqueue", "reject", "interrupt"}},
+	"trigger":   {Type: "string", Enum: []any{triggerSubmit, triggerRegenerate}},
+	"messageId": {Type: "string", Description: "The message that the last one replaces, or the reply to be written anew"},
+	"policy":    {Type: "string", Enum: []any{"enqueue", "reject", "interrupt", "rollback"}},
 }}
 
 // foreign mounts a handler outside our own prefix and documents it.

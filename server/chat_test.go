@@ -72,9 +72,11 @@ func TestChatRefuses(t *testing.T) {
 		{chatBody(annsID, "", userHi), fault.UnsupportedMedia, []string{ann, "Content-Type: text/plain"}},
 		{chatBody(bensID, "", userHi), fault.NotFound, []string{ann}},
 		{chatBody("nope", "", userHi), fault.NotFound, []string{ann}},
-		{chatBody(annsID, `,"trigger":"regenerate-message"`, userHi), fault.Invalid, []string{ann}},
+		{chatBody(annsID, `,"trigger":"regenerate-message"`, userHi), fault.NotFound, []string{ann}},
+		{chatBody(annsID, `,"trigger":"regenerate-message"`, assistant), fault.Invalid, []string{ann}},
 		{chatBody(annsID, `,"trigger":"dance"`, userHi), fault.Invalid, []string{ann}},
-		{chatBody(annsID, `,"trigger":"submit-message","messageId":"u1"`, userHi), fault.Invalid, []string{ann}},
+		{chatBody(annsID, `,"trigger":"submit-message","messageId":"u1"`, userHi), fault.NotFound, []string{ann}},
+		{chatBody(annsID, `,"messageId":"`+strings.Repeat("x", 300)+`"`, userHi), fault.Invalid, []string{ann}},
 		{chatBody(annsID, "", assistant), fault.Invalid, []string{ann}},
 		{chatBody(annsID, "", `7`), fault.BadRequest, []string{ann}},
 		{`{"id":7}`, fault.BadRequest, []string{ann}},
@@ -89,6 +91,56 @@ func TestChatRefuses(t *testing.T) {
 	big := strings.Repeat(userOld+",", 3000) // a long talk is more than other requests may have
 	if w := f.call(t, "POST", "/api/chat", chatBody(annsID, "", big+userHi), ann); w.Code != 200 {
 		t.Errorf("a long talk: %d %s", w.Code, w.Body)
+	}
+}
+
+// A client keeps its ids whatever became of its messages: what is meant is
+// found by what is shown, and the same request again is the same command.
+func TestChatEditsAndRegenerates(t *testing.T) {
+	t.Parallel()
+	turns := []conversation.Turn{
+		{N: 1, ID: "t1", Author: conversation.Learner, ClientID: "u1", Text: "hi\nthere", Run: 1},
+		{N: 2, ID: "r1", Author: conversation.Partner, Text: "Hello", Run: 1, Parent: 1},
+		{N: 3, ID: "t3", Author: conversation.Learner, ClientID: editPrefix("u1") + "1", Text: "hey", Run: 2},
+		{N: 4, ID: "r2", Author: conversation.Partner, Text: "Hello!", Run: 2, Parent: 3},
+	}
+	edited := `{"id":"u1","role":"user","parts":[{"type":"text","text":"hallo"}]}`
+	edit, regenerate := `,"trigger":"submit-message","messageId":"u1"`, `,"trigger":"regenerate-message"`
+	for _, tc := range []struct {
+		name, body string
+		turns      int
+		head       conversation.Head
+		want       conversation.SendInput
+		run        string
+	}{
+		{"edit", chatBody(annsID, edit, edited), 2, conversation.Head{Run: 1, Turn: 1},
+			conversation.SendInput{Op: conversation.OpEdit, Message: "t1", ClientID: editPrefix("u1") + "1", Text: "hallo"}, "run 1"},
+		{"edit again", chatBody(annsID, edit, edited), 4, conversation.Head{Run: 2, Turn: 3},
+			conversation.SendInput{Op: conversation.OpEdit, Message: "t3", ClientID: editPrefix("u1") + "3", Text: "hallo"}, "run 1"},
+		{"it says so already", chatBody(annsID, edit, strings.Replace(edited, "hallo", "hey", 1)), 4, conversation.Head{Run: 2, Turn: 3}, conversation.SendInput{}, "run 2"},
+		{"an older branch is shown", chatBody(annsID, edit, strings.Replace(edited, "hallo", "hey", 1)), 4, conversation.Head{Run: 1, Turn: 1},
+			conversation.SendInput{Op: conversation.OpEdit, Message: "t1", ClientID: editPrefix("u1") + "1", Text: "hey"}, "run 1"},
+		{"regenerate the last", chatBody(annsID, regenerate, userHi), 4, conversation.Head{Run: 2, Turn: 3},
+			conversation.SendInput{Op: conversation.OpRegenerate, Message: "reply-2", ClientID: "g:" + digest("reply-2")}, "run 1"},
+		{"regenerate by the reply's id", chatBody(annsID, regenerate+`,"messageId":"r2"`, userHi), 4, conversation.Head{Run: 2, Turn: 3},
+			conversation.SendInput{Op: conversation.OpRegenerate, Message: "r2", ClientID: "g:" + digest("r2")}, "run 1"},
+		{"the reply is still to come", chatBody(annsID, regenerate, userHi), 4, conversation.Head{Run: 3, Turn: 3}, conversation.SendInput{}, "run 3"},
+	} {
+		f := newFixture(t, nil)
+		f.convs.turns, f.convs.head = turns[:tc.turns], tc.head
+		w := f.call(t, "POST", "/api/chat", tc.body, ann)
+		if w.Code != 200 || !strings.Contains(w.Body.String(), `"delta":"`+tc.run+`"`) {
+			t.Errorf("%s: got %d %s", tc.name, w.Code, w.Body)
+			continue
+		}
+		var got conversation.SendInput
+		if len(f.convs.sent) > 0 {
+			got = f.convs.sent[0]
+			tc.want.Conversation, tc.want.Learner = annsID, "ann"
+		}
+		if got != tc.want {
+			t.Errorf("%s: sent %+v, want %+v", tc.name, got, tc.want)
+		}
 	}
 }
 
@@ -122,6 +174,37 @@ func TestChatResumeAndStop(t *testing.T) {
 		var st conversation.Stopped
 		if tc.run == 0 && w.Code != 204 || tc.run != 0 && (w.Code != 200 || json.Unmarshal(w.Body.Bytes(), &st) != nil || st.Run != tc.run) {
 			t.Errorf("%s: got %d %s", tc.name, w.Code, w.Body)
+		}
+	}
+}
+
+// What the protocol has no word for comes in forwardedProps.
+func TestAGUIForwards(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		props string
+		op    conversation.Op
+		code  int
+	}{
+		{`{}`, conversation.OpSend, 200},
+		{`null`, conversation.OpSend, 200},
+		{`"x"`, conversation.OpSend, 200},
+		{`{"trigger":7}`, conversation.OpSend, 200},
+		{`{"policy":"rollback"}`, conversation.OpSend, 200},
+		{`{"trigger":"regenerate-message","messageId":"r1"}`, conversation.OpRegenerate, 200},
+		{`{"trigger":"regenerate-message"}`, conversation.OpRegenerate, 200},
+		{`{"messageId":"u2"}`, conversation.OpEdit, 200},
+		{`{"messageId":"u3"}`, "", 404},
+	} {
+		f := newFixture(t, nil)
+		f.convs.turns = []conversation.Turn{{N: 1, ID: "t1", Author: conversation.Learner, ClientID: "u2", Text: "hey", Run: 1}, {N: 2, Author: conversation.Partner, Run: 1, Parent: 1}}
+		f.convs.head = conversation.Head{Run: 1, Turn: 1}
+		w := f.call(t, "POST", "/agui", `{"threadId":"`+annsID+`","runId":"r","forwardedProps":`+tc.props+`,"messages":[{"id":"u2","role":"user","content":"hi"}]}`, ann)
+		if w.Code != tc.code || tc.code == 200 && (len(f.convs.sent) != 1 || f.convs.sent[0].Op != tc.op) {
+			t.Errorf("%s: got %d %s, sent %+v", tc.props, w.Code, w.Body, f.convs.sent)
+		}
+		if strings.Contains(tc.props, "policy") && f.convs.sent[0].Policy != "rollback" {
+			t.Errorf("%s: sent %+v", tc.props, f.convs.sent)
 		}
 	}
 }

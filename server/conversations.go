@@ -12,8 +12,15 @@ import (
 // Conversations is what the conversation routes call; conversation.Engine is
 // one. Every call names the learner: a foreign id reads as a missing one.
 type Conversations interface {
-	// Send accepts a learner's message.
+	// Send accepts a learner's message, an edit, a wish for another reply, or a
+	// choice of branch.
 	Send(ctx context.Context, in conversation.SendInput) (conversation.Accepted, error)
+	// Branch reads a page of a branch by its tip, run 0 the one that is shown.
+	Branch(ctx context.Context, learner conversation.LearnerID, id conversation.ID, run, before int64, limit int) (conversation.BranchPage, error)
+	// Branches lists the tips of all branches, newest first.
+	Branches(ctx context.Context, learner conversation.LearnerID, id conversation.ID) ([]conversation.Tip, error)
+	// RunState is what SQL has of a run.
+	RunState(ctx context.Context, learner conversation.LearnerID, id conversation.ID, run int64) (conversation.RunRow, error)
 	// Cancel stops a run; it may be repeated.
 	Cancel(ctx context.Context, learner conversation.LearnerID, id conversation.ID, run int64) (conversation.Stopped, error)
 	// Snapshot is the state and the cursor it holds at.
@@ -165,7 +172,7 @@ type sendMessageIn struct {
 	Body           struct {
 		ClientID string `json:"client_id,omitempty" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._:-]+$" doc:"Your id of this message; needed here or as Idempotency-Key"`
 		Text     string `json:"text" minLength:"1" maxLength:"8192"`
-		Policy   string `json:"policy,omitempty" enum:"enqueue,reject,interrupt" default:"enqueue" doc:"What to do while a reply is being written"`
+		Policy   string `json:"policy,omitempty" enum:"enqueue,reject,interrupt,rollback" default:"enqueue" doc:"What to do while a reply is being written"`
 	}
 }
 
@@ -181,8 +188,7 @@ func (s *Server) sendMessage(ctx context.Context, in *sendMessageIn) (*sendMessa
 		return nil, err
 	}
 	if key == "" {
-		return nil, &fault.Error{Code: fault.Invalid, Message: "A message needs a client_id, so that it can be repeated safely.",
-			Fields: []fault.Field{{Name: "client_id", Code: "required", Message: "is required"}}}
+		return nil, errNoClientID
 	}
 	acc, err := s.deps.Conversations.Send(ctx, conversation.SendInput{
 		Conversation: id, Learner: conversation.LearnerID(learnerOf(ctx)), ClientID: key, Text: in.Body.Text, Policy: in.Body.Policy,

@@ -91,6 +91,7 @@ type fakeConversations struct {
 	mu    sync.Mutex
 	sent  []conversation.SendInput
 	open  *conversation.OpenReply
+	head  conversation.Head
 	turns []conversation.Turn
 	// stored turns of size bytes are in a transcript that fails after breakAt;
 	// each page of conversations is repeated pages times.
@@ -108,6 +109,34 @@ func (f *fakeConversations) Send(_ context.Context, in conversation.SendInput) (
 	return conversation.Accepted{MessageID: "m", Turn: 1, Run: 1}, nil
 }
 
+func (f *fakeConversations) Branch(_ context.Context, l conversation.LearnerID, id conversation.ID, run, before int64, limit int) (conversation.BranchPage, error) {
+	if !owns(string(l), string(id)) {
+		return conversation.BranchPage{}, conversation.ErrNotFound
+	}
+	return conversation.BranchPage{Tip: conversation.Head{Run: run, Turn: before}, Turns: make([]conversation.Turn, limit)}, nil
+}
+
+func (f *fakeConversations) Branches(_ context.Context, l conversation.LearnerID, id conversation.ID) ([]conversation.Tip, error) {
+	if !owns(string(l), string(id)) {
+		return nil, conversation.ErrNotFound
+	}
+	return []conversation.Tip{{Head: conversation.Head{Run: 2, Turn: 1}, Active: true, State: "completed"}}, nil
+}
+
+// RunState knows runs by what the state says: ended ones have a reply.
+func (f *fakeConversations) RunState(_ context.Context, l conversation.LearnerID, id conversation.ID, run int64) (conversation.RunRow, error) {
+	if !owns(string(l), string(id)) {
+		return conversation.RunRow{}, conversation.ErrNotFound
+	}
+	row := conversation.RunRow{Run: conversation.Run{No: run, MessageID: "reply-" + strconv.FormatInt(run, 10)}, State: conversation.RunPending}
+	for _, t := range f.turns {
+		if t.Author == conversation.Partner && t.Run == run {
+			row.State = conversation.RunCompleted
+		}
+	}
+	return row, nil
+}
+
 func (f *fakeConversations) Cancel(_ context.Context, l conversation.LearnerID, id conversation.ID, run int64) (conversation.Stopped, error) {
 	if !owns(string(l), string(id)) {
 		return conversation.Stopped{}, conversation.ErrNotFound
@@ -119,7 +148,7 @@ func (f *fakeConversations) Snapshot(_ context.Context, l conversation.LearnerID
 	if !owns(string(l), string(id)) {
 		return conversation.State{}, "", conversation.ErrNotFound
 	}
-	return conversation.State{Open: f.open, Turns: f.turns, Header: conversation.Header{ID: id, Kind: conversation.KindChat, Owner: l, Title: "t", State: "active",
+	return conversation.State{Open: f.open, Turns: f.turns, Head: f.head, Header: conversation.Header{ID: id, Kind: conversation.KindChat, Owner: l, Title: "t", State: "active",
 		Meta: json.RawMessage(`{"scenario_id":"s","partner":"SECRETGOAL"}`)}}, "1.a.2", nil
 }
 

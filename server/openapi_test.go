@@ -45,7 +45,7 @@ var (
 	notPlural = map[string]bool{"auth": true, "sign-up": true, "login": true, "logout": true, "refresh": true, "me": true,
 		"onboarding": true, "complete": true, "cancel": true, "log": true, "transcript": true, "ws": true, "openapi.json": true, "server-info": true,
 		"password": true, "email": true, "deactivate": true, "reactivate": true, "erase": true, "export": true, "forgot-password": true,
-		"reset-password": true, "verify-email": true, "role": true}
+		"reset-password": true, "verify-email": true, "role": true, "edit": true, "regenerate": true, "branch": true}
 )
 
 // foreignPath reports a path that other people's clients chose.

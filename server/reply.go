@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"github.com/fluentpro/fluentpro/conversation"
 	"github.com/fluentpro/fluentpro/internal/fault"
 	"github.com/fluentpro/fluentpro/sessions"
 )
@@ -104,20 +102,6 @@ func foreignKey(m *foreignMessage, at int) string {
 	}
 	sum := sha256.Sum256([]byte(basis))
 	return "h:" + base64.RawURLEncoding.EncodeToString(sum[:])
-}
-
-// sendForeign is the Begin of a reply that answers m.
-func (s *Server) sendForeign(id string, m foreignMessage, at int, policy string) func(context.Context, conversation.LearnerID) (int64, int64, error) {
-	return func(ctx context.Context, who conversation.LearnerID) (int64, int64, error) {
-		conv, err := conversation.ParseID(id)
-		if err != nil {
-			return 0, 0, err
-		}
-		acc, err := s.deps.Conversations.Send(ctx, conversation.SendInput{
-			Conversation: conv, Learner: who, ClientID: foreignKey(&m, at), Text: m.text(), Policy: policy,
-		})
-		return acc.Run, acc.Position, err
-	}
 }
 
 // foreignBody reads a request of a foreign client into v, once it is known

@@ -26,6 +26,7 @@ func (s *Server) routes() error {
 	s.onboardingRoutes(a)
 	s.scenarioRoutes(a)
 	s.conversationRoutes(a)
+	s.branchRoutes(a)
 	s.streamRoutes(a)
 	s.ticketRoutes(a)
 	s.exportRoutes(a)

@@ -82,6 +82,11 @@ func TestForeignReadsAsMissing(t *testing.T) {
 		{"GET", "/scenario-requests/%s", ""},
 		{"POST", "/conversations/%s/messages", `{"client_id":"a","text":"hi"}`},
 		{"POST", "/conversations/%s/runs/1/cancel", ""},
+		{"POST", "/conversations/%s/messages/m/edit", `{"client_id":"a","text":"hi"}`},
+		{"POST", "/conversations/%s/messages/m/regenerate", `{"client_id":"a"}`},
+		{"POST", "/conversations/%s/branch", `{"run":1}`},
+		{"GET", "/conversations/%s/turns", ""},
+		{"GET", "/conversations/%s/branches", ""},
 		{"POST", "/conversations", `{"scenario_id":"%s"}`},
 	} {
 		ask := func(id string) string {

@@ -47,9 +47,13 @@ type resumeEntry struct {
 	Cur string `json:"cur"`
 }
 
+// sendArgs are those of send, edit, regenerate and select.
 type sendArgs struct {
-	Text   string `json:"text"`
-	Policy string `json:"policy"`
+	Text    string `json:"text"`
+	Policy  string `json:"policy"`
+	Message string `json:"message"`
+	Run     int64  `json:"run"`
+	From    int64  `json:"from"`
 }
 
 type cancelArgs struct {
@@ -110,24 +114,35 @@ func validChars(s, extra string) bool {
 	return true
 }
 
-// checkSend names everything that is wrong with a message at once.
-func checkSend(key string, a sendArgs, limit int) error {
+// checkSend names everything that is wrong with a command at once.
+func checkSend(op conversation.Op, key string, a sendArgs, limit int) error {
 	var fields []fault.Field
-	if !validKey(key) {
-		fields = append(fields, fault.Field{Name: "key", Code: "bad_format", Message: "must be 1 to 64 of A-Z a-z 0-9 . _ : -"})
+	bad := func(name, code, message string) {
+		fields = append(fields, fault.Field{Name: name, Code: code, Message: message})
 	}
-	switch {
-	case blank(a.Text):
-		fields = append(fields, fault.Field{Name: "args.text", Code: "required", Message: "must hold something to say"})
-	case strings.ContainsRune(a.Text, 0):
-		fields = append(fields, fault.Field{Name: "args.text", Code: "bad_format", Message: "must not hold NUL"})
-	case utf8.RuneCountInString(a.Text) > limit:
-		fields = append(fields, fault.Field{Name: "args.text", Code: "too_long", Message: "must have at most " + strconv.Itoa(limit) + " characters"})
+	if op != conversation.OpSelect && !validKey(key) {
+		bad("key", "bad_format", "must be 1 to 64 of A-Z a-z 0-9 . _ : -")
+	}
+	if op == conversation.OpSend || op == conversation.OpEdit {
+		switch {
+		case blank(a.Text):
+			bad("args.text", "required", "must hold something to say")
+		case strings.ContainsRune(a.Text, 0):
+			bad("args.text", "bad_format", "must not hold NUL")
+		case utf8.RuneCountInString(a.Text) > limit:
+			bad("args.text", "too_long", "must have at most "+strconv.Itoa(limit)+" characters")
+		}
+	}
+	if (op == conversation.OpEdit || op == conversation.OpRegenerate) && (a.Message == "" || len(a.Message) > maxName) {
+		bad("args.message", "required", "must name a message by its id")
+	}
+	if op == conversation.OpSelect && a.Run < 1 {
+		bad("args.run", "required", "must be a run, a number from 1")
 	}
 	switch a.Policy {
-	case "", "enqueue", "reject", "interrupt":
+	case "", "enqueue", "reject", "interrupt", "rollback":
 	default:
-		fields = append(fields, fault.Field{Name: "args.policy", Code: "not_in_list", Message: "must be enqueue, reject or interrupt"})
+		bad("args.policy", "not_in_list", "must be enqueue, reject, interrupt or rollback")
 	}
 	if len(fields) == 0 {
 		return nil

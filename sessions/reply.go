@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/fluentpro/fluentpro/conversation"
@@ -198,6 +199,9 @@ func (e *replyStream) pick(ctx context.Context, st *conversation.State) (int64, 
 			open = append(open, t.Run)
 		}
 	}
+	if h := st.Head.Run; h > answered && !slices.Contains(open, h) {
+		open = append(open, h) // a reply that is written anew has no message of its own
+	}
 	// Few can wait; what lies further back has failed long ago.
 	for _, run := range open[max(0, len(open)-unanswered):] {
 		row, err := e.m.cfg.Runs.RunState(ctx, e.who, e.id, run)
@@ -216,7 +220,7 @@ func (e *replyStream) pick(ctx context.Context, st *conversation.State) (int64, 
 // hasLearnerTurn reports a run that answers somebody; an opening does not.
 func hasLearnerTurn(st *conversation.State, run int64) bool {
 	for _, t := range st.Turns {
-		if t.Author == conversation.Learner && t.Run == run {
+		if t.Run == run && (t.Author == conversation.Learner || t.Parent > 0) {
 			return true
 		}
 	}

@@ -191,6 +191,21 @@ func TestCommands(t *testing.T) {
 	if d := cmp.Diff([]conversation.SendInput{{Conversation: talk.id, Learner: "ann", ClientID: "k-1", Text: "Hello", Policy: "interrupt"}}, r.cmd.sends); d != "" {
 		t.Fatalf("(-want +got)\n%s", d)
 	}
+	for _, tc := range []struct {
+		op, key, args string
+		want          conversation.SendInput
+	}{
+		{"send", "k", `{"text":"x","policy":"rollback"}`, conversation.SendInput{ClientID: "k", Text: "x", Policy: "rollback"}},
+		{"edit", "k", `{"text":"x","message":"m"}`, conversation.SendInput{ClientID: "k", Op: conversation.OpEdit, Text: "x", Message: "m"}},
+		{"regenerate", "k", `{"message":"m","policy":"interrupt"}`, conversation.SendInput{ClientID: "k", Op: conversation.OpRegenerate, Message: "m", Policy: "interrupt"}},
+		{"select", "", `{"run":3,"from":5}`, conversation.SendInput{Op: conversation.OpSelect, Run: 3, From: 5}},
+	} {
+		tc.want.Conversation, tc.want.Learner = talk.id, "ann"
+		cmd(tc.op, tc.key, tc.args)
+		if d := cmp.Diff(tc.want, r.cmd.sends[len(r.cmd.sends)-1]); d != "" {
+			t.Errorf("%s: (-want +got)\n%s", tc.op, d)
+		}
+	}
 	stopped := cmd("cancel", "", `{"run":2}`)
 	if d := cmp.Diff(map[string]any{"run": 2.0, "state": "stopped", "at": 7.0, "text_len": 3.0}, stopped["data"]); d != "" {
 		t.Fatalf("got %v\n%s", stopped, d)
@@ -215,8 +230,12 @@ func TestCommands(t *testing.T) {
 		{"one character too many", "send", "k", fmt.Sprintf(`{"text":%q}`, long+"x"), "invalid", 1},
 		{"blank", "send", "k", `{"text":" \n\u200b"}`, "invalid", 1},
 		{"NUL", "send", "k", `{"text":"a\u0000b"}`, "invalid", 1},
-		{"everything wrong at once", "send", "k k", `{"text":"","policy":"rollback"}`, "invalid", 3},
+		{"everything wrong at once", "send", "k k", `{"text":"","policy":"undo"}`, "invalid", 3},
 		{"no key", "send", "", `{"text":"x"}`, "invalid", 1},
+		{"an edit of nothing, of nothing", "edit", "k", `{}`, "invalid", 2},
+		{"regenerate without a key and a message", "regenerate", "", `{}`, "invalid", 2},
+		{"regenerate a message without end", "regenerate", "k", fmt.Sprintf(`{"message":%q}`, long[:80]), "invalid", 1},
+		{"select nothing", "select", "", `{"policy":"undo"}`, "invalid", 2},
 		{"no args", "send", "k", `null`, "invalid", 1},
 		{"args of another shape", "send", "k", `[]`, "bad_request", 0},
 		{"no run", "cancel", "", `{}`, "bad_request", 0},

@@ -208,7 +208,7 @@ func (c *wsConn) onCommand(f clientFrame, now time.Time) error {
 	}
 	var run func(context.Context) (any, error)
 	switch f.Op {
-	case "send":
+	case "send", "edit", "regenerate", "select":
 		run = func(ctx context.Context) (any, error) { return c.sendMessage(ctx, f) }
 	case "cancel":
 		run = func(ctx context.Context) (any, error) { return c.cancelRun(ctx, f) }
@@ -260,13 +260,17 @@ func (c *wsConn) sendMessage(ctx context.Context, f clientFrame) (any, error) {
 	}
 	var a sendArgs
 	if err := json.Unmarshal(f.Args, &a); err != nil {
-		return nil, fault.New(fault.BadRequest, "args must hold text and may hold policy.")
+		return nil, fault.New(fault.BadRequest, "args must hold what the operation needs; docs/protocol.md names it.")
 	}
-	if err := checkSend(f.Key, a, c.m.lim.Message); err != nil {
+	op := conversation.Op(f.Op)
+	if f.Op == "send" {
+		op = conversation.OpSend
+	}
+	if err := checkSend(op, f.Key, a, c.m.lim.Message); err != nil {
 		return nil, err
 	}
 	return c.m.cfg.Commands.Send(ctx, conversation.SendInput{
-		Conversation: id, Learner: c.who().learner(), ClientID: f.Key, Text: a.Text, Policy: a.Policy,
+		Conversation: id, Learner: c.who().learner(), ClientID: f.Key, Op: op, Text: a.Text, Message: a.Message, Run: a.Run, From: a.From, Policy: a.Policy,
 	})
 }
 
