@@ -258,4 +258,3 @@ func fillTurns(t *testing.T, n *node, id conversation.ID, count int) {
 		}
 	}
 }
-

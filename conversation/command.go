@@ -118,10 +118,21 @@ func (e *Engine) RunState(ctx context.Context, learner LearnerID, id ID, run int
 	return row, storage(err)
 }
 
-// Branches lists the tips of all branches, newest first, at most 200.
-func (e *Engine) Branches(ctx context.Context, learner LearnerID, id ID) ([]Tip, error) {
-	tips, err := e.store.Tips(ctx, learner, id, 200)
-	return tips, storage(err)
+// Branches lists the tips of all branches, newest first; next is where the
+// page after begins, 0 at the end.
+func (e *Engine) Branches(ctx context.Context, learner LearnerID, id ID, before int64, limit int) (tips []Tip, next int64, err error) {
+	if limit <= 0 || limit > 200 {
+		limit = 50
+	}
+	tips, err = e.store.Tips(ctx, learner, id, before, limit+1)
+	if err != nil {
+		return nil, 0, storage(err)
+	}
+	if len(tips) > limit {
+		tips = tips[:limit]
+		next = tips[limit-1].Run
+	}
+	return tips, next, nil
 }
 
 var errNoMessage = fault.New(fault.NotFound, "No such message.")

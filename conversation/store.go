@@ -33,8 +33,9 @@ type Store interface {
 	// Branch reads the newest limit turns of a branch, by its tip; run 0 is the
 	// active one. before, when not 0, is the first turn of the page after.
 	Branch(ctx context.Context, owner LearnerID, id ID, run, before int64, limit int) (BranchPage, error)
-	// Tips lists the ends of all branches, newest first.
-	Tips(ctx context.Context, owner LearnerID, id ID, limit int) ([]Tip, error)
+	// Tips lists the ends of all branches, newest first; before, when not 0, is
+	// the last run of the page before.
+	Tips(ctx context.Context, owner LearnerID, id ID, before int64, limit int) ([]Tip, error)
 	// Facts returns facts after a number, in order.
 	Facts(ctx context.Context, id ID, after int64, limit int) ([]Fact, error)
 	// FactCounts returns the newest fact number of each conversation.

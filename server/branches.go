@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"net/http"
+	"strconv"
 
 	"github.com/fluentpro/fluentpro/conversation"
 	"github.com/fluentpro/fluentpro/internal/fault"
@@ -37,13 +38,13 @@ func (s *Server) branchRoutes(a *api) {
 	add(a, route{
 		ID: "list-turns", Method: http.MethodGet, Path: "/conversations/{id}/turns", Tag: tagConversations,
 		Summary: "The turns of a branch, in the order of the talk", Fails: []fault.Code{fault.NotFound, fault.StorageUnavailable},
-		Response: conversation.BranchPage{Tip: conversation.Head{Run: 2, Turn: 2}, Active: true, Turns: []conversation.Turn{
+		Response: branchBody{Tip: conversation.Head{Run: 2, Turn: 2}, Active: true, Turns: []conversation.Turn{
 			{N: 2, ID: exampleID, Author: conversation.Learner, Text: "Could we move the delivery to Friday?", ClientID: "msg-1", Run: 2, At: exampleTime, After: 1},
 		}},
 	}, s.listTurns)
 	add(a, route{
 		ID: "list-branches", Method: http.MethodGet, Path: "/conversations/{id}/branches", Tag: tagConversations,
-		Summary: "The ends of all branches, newest first, at most 200", Fails: []fault.Code{fault.NotFound, fault.StorageUnavailable},
+		Summary: "The ends of all branches, newest first", Fails: []fault.Code{fault.NotFound, fault.StorageUnavailable},
 		Response: branchList{Branches: []conversation.Tip{{Head: conversation.Head{Run: 2, Turn: 2}, Active: true, State: "completed", At: exampleTime}}},
 	}, s.listBranches)
 }
@@ -127,38 +128,80 @@ func (s *Server) selectBranch(ctx context.Context, in *selectBranchIn) (*sendMes
 type listTurnsIn struct {
 	ID     string `path:"id" maxLength:"64"`
 	Branch int64  `query:"branch" minimum:"0" doc:"The run at its tip; the branch that is shown without it"`
-	Before int64  `query:"before" minimum:"0" doc:"Number of the first turn of the page after"`
+	Before string `query:"before" maxLength:"20" pattern:"^[0-9]+$" example:"12" doc:"The next of the page before"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"200" default:"50"`
 }
 
-type listTurnsOut struct{ Body conversation.BranchPage }
+type branchBody struct {
+	Tip    conversation.Head   `json:"tip"`
+	Active bool                `json:"active" doc:"It is the branch that is shown"`
+	Turns  []conversation.Turn `json:"turns"`
+	Next   string              `json:"next,omitempty" doc:"Give it as before to read what was said earlier; absent at the beginning"`
+}
+
+type listTurnsOut struct{ Body branchBody }
 
 func (s *Server) listTurns(ctx context.Context, in *listTurnsIn) (*listTurnsOut, error) {
 	id, err := conversation.ParseID(in.ID)
 	if err != nil {
 		return nil, err
 	}
-	page, err := s.deps.Conversations.Branch(ctx, conversation.LearnerID(learnerOf(ctx)), id, in.Branch, in.Before, in.Limit)
+	before, err := number(in.Before)
 	if err != nil {
 		return nil, err
 	}
-	return &listTurnsOut{Body: page}, nil
+	page, err := s.deps.Conversations.Branch(ctx, conversation.LearnerID(learnerOf(ctx)), id, in.Branch, before, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	out := branchBody{Tip: page.Tip, Active: page.Active, Turns: page.Turns}
+	if page.More {
+		out.Next = strconv.FormatInt(page.Turns[0].N, 10)
+	}
+	return &listTurnsOut{Body: out}, nil
+}
+
+// number reads a page cursor that is a number of ours, 0 for none.
+func number(s string) (int64, error) {
+	if s == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		return 0, fault.New(fault.CursorGone, "The page cursor is not one of ours.")
+	}
+	return n, nil
+}
+
+type listBranchesIn struct {
+	ID     string `path:"id" maxLength:"64"`
+	Before string `query:"before" maxLength:"20" pattern:"^[0-9]+$" example:"12" doc:"The next of the page before"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"200" default:"50"`
 }
 
 type branchList struct {
 	Branches []conversation.Tip `json:"branches"`
+	Next     string             `json:"next,omitempty" doc:"Give it as before to go on; absent on the last page"`
 }
 
 type listBranchesOut struct{ Body branchList }
 
-func (s *Server) listBranches(ctx context.Context, in *idIn) (*listBranchesOut, error) {
+func (s *Server) listBranches(ctx context.Context, in *listBranchesIn) (*listBranchesOut, error) {
 	id, err := conversation.ParseID(in.ID)
 	if err != nil {
 		return nil, err
 	}
-	tips, err := s.deps.Conversations.Branches(ctx, conversation.LearnerID(learnerOf(ctx)), id)
+	before, err := number(in.Before)
 	if err != nil {
 		return nil, err
 	}
-	return &listBranchesOut{Body: branchList{tips}}, nil
+	tips, next, err := s.deps.Conversations.Branches(ctx, conversation.LearnerID(learnerOf(ctx)), id, before, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	out := branchList{Branches: tips}
+	if next != 0 {
+		out.Next = strconv.FormatInt(next, 10)
+	}
+	return &listBranchesOut{Body: out}, nil
 }

@@ -17,8 +17,8 @@ type Conversations interface {
 	Send(ctx context.Context, in conversation.SendInput) (conversation.Accepted, error)
 	// Branch reads a page of a branch by its tip, run 0 the one that is shown.
 	Branch(ctx context.Context, learner conversation.LearnerID, id conversation.ID, run, before int64, limit int) (conversation.BranchPage, error)
-	// Branches lists the tips of all branches, newest first.
-	Branches(ctx context.Context, learner conversation.LearnerID, id conversation.ID) ([]conversation.Tip, error)
+	// Branches lists the tips of all branches, newest first, and where the next page begins.
+	Branches(ctx context.Context, learner conversation.LearnerID, id conversation.ID, before int64, limit int) (tips []conversation.Tip, next int64, err error)
 	// RunState is what SQL has of a run.
 	RunState(ctx context.Context, learner conversation.LearnerID, id conversation.ID, run int64) (conversation.RunRow, error)
 	// Cancel stops a run; it may be repeated.

@@ -116,11 +116,11 @@ func (f *fakeConversations) Branch(_ context.Context, l conversation.LearnerID, 
 	return conversation.BranchPage{Tip: conversation.Head{Run: run, Turn: before}, Turns: make([]conversation.Turn, limit)}, nil
 }
 
-func (f *fakeConversations) Branches(_ context.Context, l conversation.LearnerID, id conversation.ID) ([]conversation.Tip, error) {
+func (f *fakeConversations) Branches(_ context.Context, l conversation.LearnerID, id conversation.ID, _ int64, _ int) ([]conversation.Tip, int64, error) {
 	if !owns(string(l), string(id)) {
-		return nil, conversation.ErrNotFound
+		return nil, 0, conversation.ErrNotFound
 	}
-	return []conversation.Tip{{Head: conversation.Head{Run: 2, Turn: 1}, Active: true, State: "completed"}}, nil
+	return []conversation.Tip{{Head: conversation.Head{Run: 2, Turn: 1}, Active: true, State: "completed"}}, 0, nil
 }
 
 // RunState knows runs by what the state says: ended ones have a reply.

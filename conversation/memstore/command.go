@@ -285,7 +285,7 @@ func (s *Store) Branch(ctx context.Context, owner conversation.LearnerID, id con
 }
 
 // Tips implements conversation.Store.
-func (s *Store) Tips(ctx context.Context, owner conversation.LearnerID, id conversation.ID, limit int) ([]conversation.Tip, error) {
+func (s *Store) Tips(ctx context.Context, owner conversation.LearnerID, id conversation.ID, before int64, limit int) ([]conversation.Tip, error) {
 	return inTx(ctx, s, "sql.tips", id, func(c *chat) ([]conversation.Tip, error) {
 		if owner != "" && owner != c.header.Owner {
 			return nil, conversation.ErrNotFound
@@ -298,7 +298,7 @@ func (s *Store) Tips(ctx context.Context, owner conversation.LearnerID, id conve
 		}
 		out, tip := []conversation.Tip{}, c.tip()
 		for i := len(c.runs) - 1; i >= 0 && len(out) < limit; i-- {
-			if r := &c.runs[i]; !followed[r.No] || r.No == tip.Run {
+			if r := &c.runs[i]; (before == 0 || r.No < before) && (!followed[r.No] || r.No == tip.Run) {
 				out = append(out, conversation.Tip{Head: conversation.Head{Run: r.No, Turn: r.Parent}, Active: r.No == tip.Run, State: r.State, At: r.created / 1000})
 			}
 		}

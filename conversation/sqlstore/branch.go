@@ -62,7 +62,7 @@ func (s *Store) Branch(ctx context.Context, owner conversation.LearnerID, id con
 }
 
 // Tips implements conversation.Store: runs after whose reply nobody wrote.
-func (s *Store) Tips(ctx context.Context, owner conversation.LearnerID, id conversation.ID, limit int) ([]conversation.Tip, error) {
+func (s *Store) Tips(ctx context.Context, owner conversation.LearnerID, id conversation.ID, before int64, limit int) ([]conversation.Tip, error) {
 	r, err := s.row(ctx, id, owner, "")
 	if err != nil {
 		return nil, err
@@ -75,10 +75,10 @@ func (s *Store) Tips(ctx context.Context, owner conversation.LearnerID, id conve
 		t.Active = t.Run == s.tip(r)
 		out = append(out, t)
 		return err
-	}, `SELECT r.run, r.parent, r.state, r.created_at FROM runs r WHERE r.conversation = ?
+	}, `SELECT r.run, r.parent, r.state, r.created_at FROM runs r WHERE r.conversation = ? AND (? = 0 OR r.run < ?)
 		AND (r.run = ? OR NOT EXISTS (SELECT 1 FROM turns t WHERE t.conversation = r.conversation AND t.author = 'learner'
 			AND (t.after_run = r.run OR t.after_run < 0 AND t.run - 1 = r.run)))
-		ORDER BY r.run DESC LIMIT ?`, id, s.tip(r), limit)
+		ORDER BY r.run DESC LIMIT ?`, id, before, before, s.tip(r), limit)
 	if err != nil {
 		return nil, fmt.Errorf("list branches: %w", err)
 	}

@@ -235,15 +235,18 @@ func choose(t *testing.T, s conversation.Store) {
 	k.do(k.input(conversation.OpSend, "b", ""), nil)
 	k.reply()
 	k.shows("a message goes on from there", "text of a", "reply of run 1", "text of b", "reply of run 3")
-	tips, err := s.Tips(t.Context(), "o", k.id, 10)
+	tips, err := s.Tips(t.Context(), "o", k.id, 0, 10)
 	if err != nil || len(tips) != 2 || tips[0].Run != 3 || !tips[0].Active || tips[1].Run != 2 || tips[1].Active || tips[1].Turn != 1 || tips[1].State != conversation.RunCompleted {
 		t.Errorf("tips %+v, %v", tips, err)
 	}
 	in.Run, in.From = 1, 0
 	k.do(in, nil)
 	k.shows("the middle of a branch", "text of a", "reply of run 1")
-	if tips, err = s.Tips(t.Context(), "o", k.id, 10); err != nil || len(tips) != 3 || tips[2].Run != 1 || !tips[2].Active {
+	if tips, err = s.Tips(t.Context(), "o", k.id, 0, 10); err != nil || len(tips) != 3 || tips[2].Run != 1 || !tips[2].Active {
 		t.Errorf("tips %+v, %v", tips, err)
+	}
+	if tips, err = s.Tips(t.Context(), "o", k.id, 3, 1); err != nil || len(tips) != 1 || tips[0].Run != 2 {
+		t.Errorf("the page before %+v, %v", tips, err)
 	}
 	page, err := s.Branch(t.Context(), "o", k.id, 3, 0, 3)
 	if err != nil || !page.More || page.Active || texts(page.Turns) != "[reply of run 1 text of b reply of run 3]" {
@@ -295,7 +298,7 @@ func refusals(t *testing.T, s conversation.Store) {
 	if _, err := s.Branch(t.Context(), "somebody", k.id, 0, 0, 9); fault.CodeOf(err) != fault.NotFound {
 		t.Errorf("foreign branch: %v", err)
 	}
-	if _, err := s.Tips(t.Context(), "somebody", k.id, 9); fault.CodeOf(err) != fault.NotFound {
+	if _, err := s.Tips(t.Context(), "somebody", k.id, 0, 9); fault.CodeOf(err) != fault.NotFound {
 		t.Errorf("foreign tips: %v", err)
 	}
 }

@@ -204,7 +204,7 @@ func (p *storePlayer) branch(ctx context.Context) string {
 }
 
 func (p *storePlayer) tips(ctx context.Context) string {
-	tips, err := p.s.Tips(ctx, p.owner, p.id, 1+p.rnd.IntN(6))
+	tips, err := p.s.Tips(ctx, p.owner, p.id, int64(p.rnd.IntN(8)), 1+p.rnd.IntN(6))
 	out := "tips: " + verdict(err)
 	for _, t := range tips {
 		out += fmt.Sprintf(" {%d/%d %v %s}", t.Run, t.Turn, t.Active, t.State)
