@@ -54,6 +54,12 @@ type Config struct {
 	Log      Log      `yaml:"log"`
 	Limits   Limits   `yaml:"limits"`
 	Roles    Roles    `yaml:"roles"`
+	SMTP     SMTP     `yaml:"smtp"`
+	Mail     Mail     `yaml:"mail"`
+	Jobs     Jobs     `yaml:"jobs"`
+	Events   Events   `yaml:"events"`
+
+	PublicURL string `yaml:"public_url" doc:"address of the page, where links in mails lead, scheme://host[:port]; none set: the first of public_origins"`
 
 	PublicOrigins  []string `yaml:"public_origins" doc:"origins whose pages may connect, scheme://host[:port]; none set: loopback names with the port of listen"`
 	TrustedProxies []string `yaml:"trusted_proxies" doc:"addresses or CIDRs of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed; none set: nobody's"`
@@ -112,7 +118,7 @@ type Limits struct {
 // what differs. DataDir, ops.listen and upstream.base_url are worked out at
 // load, because they depend on other things.
 func defaults() Config {
-	return Config{
+	c := Config{
 		Profile:    Development,
 		Listen:     "127.0.0.1:8080",
 		Database:   Database{ConnIdle: 5 * time.Minute, ConnLifetime: 30 * time.Minute, Migrate: "start"},
@@ -126,6 +132,8 @@ func defaults() Config {
 		Drain:      20 * time.Second,
 		Checkpoint: "auto",
 	}
+	backgroundDefaults(&c)
+	return c
 }
 
 // EmbeddedDatabase says that SQL is a SQLite file on this machine.
