@@ -20,6 +20,7 @@ import (
 	"github.com/fluentpro/fluentpro/conversation/sqlstore"
 	"github.com/fluentpro/fluentpro/domains/authentication"
 	authsql "github.com/fluentpro/fluentpro/domains/authentication/sqlstore"
+	"github.com/fluentpro/fluentpro/domains/events/redisbus"
 	"github.com/fluentpro/fluentpro/domains/onboarding"
 	onboardingsql "github.com/fluentpro/fluentpro/domains/onboarding/sqlstore"
 	"github.com/fluentpro/fluentpro/domains/practice"
@@ -60,6 +61,7 @@ type App struct {
 	claimer  *conversation.Claimer
 	engine   *conversation.Engine
 	bell     *redislog.Bell
+	back     *backroom
 	hub      *streaming.Hub
 	sessions *sessions.Manager
 	auth     *authentication.Service
@@ -162,6 +164,12 @@ func (a *App) wireCore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	node := string(a.members.Self().ID)
+	a.back, err = newBackroom(a.cfg, a.db, node, func(context.Context) ([]string, error) { return a.members.Alive(), nil }, a.reg, a.log)
+	if err != nil {
+		return err
+	}
+	a.back.travel(a.cfg, redisbus.New(a.redis.events), node, a.log)
 	if a.client, err = a.newModel(); err != nil {
 		return err
 	}
@@ -193,11 +201,12 @@ func (a *App) wireCore(ctx context.Context) error {
 
 // wireFront makes sessions and the two listeners' handlers.
 func (a *App) wireFront(ctx context.Context) error {
-	auth, err := authentication.New(ctx, authsql.New(a.db), authentication.Config{Log: a.log, Closer: authentication.CloserFunc(a.loginEnded)})
+	auth, err := authentication.New(ctx, authsql.New(a.db), authentication.Config{Log: a.log, Closer: authentication.CloserFunc(a.loginEnded),
+		Events: a.back.trail, Mailer: a.back.duties, PublicURL: a.cfg.PageURL(a.listener.Addr().String())})
 	if err != nil {
 		return err
 	}
-	a.auth = auth
+	a.auth, a.back.duties.auth = auth, auth
 	origins := a.cfg.Origins(a.listener.Addr().String())
 	visits := redisstore.New(a.redis.calls, redisstore.Options{})
 	a.sessions, err = sessions.New(sessions.Config{
@@ -248,14 +257,23 @@ func (a *App) run(ctx context.Context) error {
 	defer stopClaims()
 	runs, stopRuns := context.WithCancel(core)
 	defer stopRuns()
-	var coreWG, runWG, claimWG, httpWG sync.WaitGroup
-	failed := make(chan error, 2) // one per listener
+	back, stopBack := context.WithCancel(core)
+	defer stopBack()
+	var coreWG, runWG, claimWG, backWG, httpWG sync.WaitGroup
+	failed := make(chan error, 5) // one per listener and part of the background
 	for _, fn := range []func(context.Context) error{a.members.Run, a.bell.Run, a.hub.Run} {
 		coreWG.Go(func() { _ = fn(core) }) // these end only with their context
 	}
 	coreWG.Go(func() { a.auth.Run(core) })
 	runWG.Go(func() { _ = a.runner.Run(runs) })
 	claimWG.Go(func() { _ = a.claimer.Run(claims) })
+	for _, fn := range a.back.parts() {
+		backWG.Go(func() {
+			if err := fn(back); err != nil {
+				failed <- err
+			}
+		})
+	}
 	for s, l := range map[*http.Server]net.Listener{a.http: a.listener, a.ops: a.opsListener} {
 		if s == nil {
 			continue
@@ -278,8 +296,10 @@ func (a *App) run(ctx context.Context) error {
 	defer cancel()
 	_ = a.members.SetDraining(limit) // others would notice by the heartbeat
 	stopClaims()
+	stopBack()
 	claimWG.Wait()
 	var wg sync.WaitGroup
+	wg.Go(backWG.Wait)
 	wg.Go(func() { _ = a.sessions.Drain(limit) })
 	wg.Go(func() {
 		if !a.solo() { // alone, nobody could take over: the next start goes on

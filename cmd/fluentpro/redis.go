@@ -13,11 +13,11 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// redisClients are two clients of one Redis: calls and subscriptions must not
-// wait for each other.
+// redisClients are three clients of one Redis: calls, subscriptions and those
+// who wait for events must not wait for each other.
 type redisClients struct {
-	calls, bell redis.UniversalClient
-	embedded    *miniredis.Miniredis
+	calls, bell, events redis.UniversalClient
+	embedded            *miniredis.Miniredis
 }
 
 // quietRedis sends the library's own log lines, which name hosts, to debug.
@@ -46,6 +46,9 @@ func openRedis(url string) (*redisClients, error) {
 	if c.calls, err = newRedis(url); err == nil {
 		c.bell, err = newRedis(url)
 	}
+	if err == nil {
+		c.events, err = newRedis(url)
+	}
 	if err != nil {
 		c.Close()
 		return nil, err
@@ -55,7 +58,7 @@ func openRedis(url string) (*redisClients, error) {
 
 // Close ends the clients and the embedded Redis.
 func (c *redisClients) Close() {
-	for _, r := range []redis.UniversalClient{c.calls, c.bell} {
+	for _, r := range []redis.UniversalClient{c.calls, c.bell, c.events} {
 		if r != nil {
 			_ = r.Close()
 		}

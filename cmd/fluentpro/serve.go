@@ -78,6 +78,11 @@ func (a *App) notes() []string {
 	} else {
 		out = append(out, "Redis    external")
 	}
+	if a.cfg.MailToFiles() {
+		out = append(out, "Mail     to files in "+a.cfg.MailDir()+", nobody gets them (for a mail server set FLUENTPRO_SMTP_URL and FLUENTPRO_MAIL_FROM)")
+	} else {
+		out = append(out, "Mail     by SMTP, from "+a.cfg.Mail.From)
+	}
 	if a.cfg.EmbeddedUpstream() {
 		out = append(out, "Partner  scripted, no AI: it plays its part from a script (for a model set FLUENTPRO_UPSTREAM_BASE_URL,",
 			"         FLUENTPRO_UPSTREAM_API_KEY and FLUENTPRO_UPSTREAM_MODEL, or OPENAI_API_KEY)")

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/fluentpro/fluentpro/domains/authentication"
+	"github.com/fluentpro/fluentpro/domains/events"
+	eventsql "github.com/fluentpro/fluentpro/domains/events/sqlstore"
+	"github.com/fluentpro/fluentpro/domains/jobs"
+	"github.com/fluentpro/fluentpro/internal/mail"
+	"github.com/fluentpro/fluentpro/internal/mail/once"
+)
+
+// duties is what follows from what happened: which event causes which job, and
+// what each job does. The services are set once they are made, because they
+// record the events.
+type duties struct {
+	trail *eventsql.Store
+	queue jobs.Enqueuer
+	mails *once.Sender
+	keep  time.Duration
+	now   func() time.Time
+
+	auth *authentication.Service
+}
+
+// aboutLearner are the arguments of jobs about one learner.
+type aboutLearner struct {
+	LearnerID string `json:"learner_id"`
+}
+
+var errNotWired = errors.New("this process does no such jobs")
+
+// letter is a kind of job that has authentication write one mail.
+func (d *duties) letter(name string, priority int, write func(*authentication.Service, context.Context, authentication.LearnerID) error) jobs.Kind {
+	return jobs.Kind{Name: name, Queue: jobs.Mail, Priority: priority, Policy: jobs.Critical, Work: func(ctx context.Context, j jobs.Job) error {
+		if d.auth == nil {
+			return errNotWired
+		}
+		a, err := jobs.Decode[aboutLearner](j)
+		if err != nil {
+			return err
+		}
+		// The key of the job names the mail: one event, one mail of a kind.
+		err = write(d.auth, context.WithValue(ctx, mailKey{}, name+" "+j.Key), authentication.LearnerID(a.LearnerID))
+		if errors.Is(err, mail.ErrRefused) {
+			return jobs.Permanent(err)
+		}
+		return err
+	}}
+}
+
+type mailKey struct{}
+
+// Send implements authentication.Mailer for the jobs above.
+func (d *duties) Send(ctx context.Context, m authentication.Mail) error {
+	key, ok := ctx.Value(mailKey{}).(string)
+	if !ok {
+		return errors.New("mails are sent by jobs")
+	}
+	// One job may write two mails; their subjects tell them apart.
+	return d.mails.Send(ctx, mail.Message{To: m.To, Name: m.Name, Subject: m.Subject, Text: m.Text, Key: key + " " + m.Subject})
+}
+
+// kinds are all jobs there are.
+func (d *duties) kinds() []jobs.Kind {
+	return []jobs.Kind{
+		d.letter("mail.welcome", jobs.Low, (*authentication.Service).MailWelcome),
+		d.letter("mail.verification", jobs.Urgent, (*authentication.Service).MailVerification),
+		d.letter("mail.password_reset", jobs.Urgent, (*authentication.Service).MailPasswordReset),
+		d.letter("mail.password_changed", jobs.Normal, (*authentication.Service).MailPasswordChanged),
+		d.letter("mail.sign_up_repeated", jobs.Normal, (*authentication.Service).MailSignUpRepeated),
+		d.letter("mail.email_change", jobs.Urgent, (*authentication.Service).MailEmailChange),
+		{Name: "upkeep.forget", Queue: jobs.Upkeep, Priority: jobs.Low, Policy: jobs.Quick, Every: time.Hour, Work: d.forget},
+	}
+}
+
+// subscribe says what is enqueued in the transaction that records an event.
+func (d *duties) subscribe(trail *eventsql.Store) {
+	on := func(p events.Payload, kinds ...string) {
+		name, _ := p.EventType()
+		trail.Subscribe(name, func(ctx context.Context, e events.Event) error {
+			for _, kind := range kinds {
+				if err := d.queue.Enqueue(ctx, jobs.Order{Kind: kind, Args: aboutLearner{e.Aggregate.ID}, Key: e.ID}); err != nil {
+					return fmt.Errorf("enqueue %s: %w", kind, err)
+				}
+			}
+			return nil
+		})
+	}
+	on(events.LearnerRegistered{}, "mail.welcome")
+	on(events.EmailVerificationRequested{}, "mail.verification")
+	on(events.PasswordResetRequested{}, "mail.password_reset")
+	on(events.PasswordChanged{}, "mail.password_changed")
+	on(events.SignUpRepeated{}, "mail.sign_up_repeated")
+	on(events.EmailChangeRequested{}, "mail.email_change")
+}
+
+// groups are who listens to the stream.
+func (d *duties) groups() []*events.Group { return nil }
+
+// forget removes what was only remembered to do nothing twice.
+func (d *duties) forget(ctx context.Context, _ jobs.Job) error {
+	before := d.now().Add(-d.keep)
+	_, err := d.trail.Forget(ctx, before)
+	if err != nil {
+		return err
+	}
+	_, err = d.mails.Forget(ctx, before)
+	return err
+}
