@@ -79,6 +79,9 @@ func (s *Server) newAPI(g *gin.RouterGroup) *api {
 // add registers one JSON operation. Errors of h are turned into problem
 // documents here, so that no foreign text can reach a client.
 func add[I, O any](a *api, r route, h func(context.Context, *I) (*O, error)) {
+	if strings.Contains(r.Path, "{") {
+		r.Fails = append(r.Fails[:len(r.Fails):len(r.Fails)], fault.Invalid) // huma checks what stands in the path
+	}
 	op := a.operation(r)
 	op.BodyReadTimeout = -1 // the strict body check has read it already, within its own limit
 	huma.Register(a.API, op, func(ctx context.Context, in *I) (*O, error) {

@@ -41,7 +41,7 @@ func (s *Server) conversationRoutes(a *api) {
 	}, s.createConversation)
 	add(a, route{
 		ID: "list-conversations", Method: http.MethodGet, Path: "/conversations", Tag: tagConversations,
-		Summary: "Your conversations, newest first", Fails: []fault.Code{fault.Invalid, fault.StorageUnavailable},
+		Summary: "Your conversations, newest first", Fails: []fault.Code{fault.Invalid, fault.CursorGone, fault.StorageUnavailable},
 		Response: conversationList{Conversations: []conversationItem{exampleConversation}},
 	}, s.listConversations)
 	add(a, route{
