@@ -49,6 +49,8 @@ type OpsDeps struct {
 	Findings Findings
 	// Connections is nil where there are none to list.
 	Connections Connections
+	// Work is nil where there are no jobs and events to steer.
+	Work Work
 	// Gatherer holds the metrics; nil is Prometheus' default.
 	Gatherer prometheus.Gatherer
 	// Token is asked of everybody who is not on this machine; with an empty
@@ -93,6 +95,7 @@ func NewOps(d OpsDeps) http.Handler {
 		})
 	}
 	o.sessionRoutes(guarded)
+	o.workRoutes(guarded)
 	guarded.HandleFunc("GET /debug/pprof/", pprof.Index)
 	guarded.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	guarded.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)

@@ -241,7 +241,7 @@ func (a *App) wireFront(ctx context.Context) error {
 	}
 	a.http = server.HTTPServer(s, a.log)
 	if a.opsListener != nil {
-		h := server.NewOps(server.OpsDeps{Logger: a.log, Inspector: a.inspector(visits), Calls: &a.calls, Checks: checks, Connections: a.sessions, Findings: a,
+		h := server.NewOps(server.OpsDeps{Logger: a.log, Inspector: a.inspector(visits), Calls: &a.calls, Checks: checks, Connections: a.sessions, Work: opsWork{a.back}, Findings: a,
 			Gatherer: a.reg, Token: a.cfg.Ops.Token.Reveal()})
 		a.ops = server.HTTPServer(h, a.log)
 	}

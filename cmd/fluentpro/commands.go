@@ -31,10 +31,13 @@ func commands() *command {
 			{name: "ops", short: "look into a running server", subs: []*command{
 				{name: "state", short: "live state of conversations", subs: stateCommands()},
 				{name: "sessions", short: "who is connected, on all nodes", subs: sessionCommands()},
+				{name: "jobs", short: "work in the background, on all nodes", subs: jobCommands()},
+				{name: "events", short: "what happened, and who has not handled it", subs: eventCommands()},
 				callsCommand(),
 				findingsCommand(),
 			}},
 			rolesCommand(),
+			{name: "events", short: "the audit trail, without a server", subs: trailCommands()},
 			{name: "upstream", short: "tools for the model's side", subs: upstreamCommands()},
 			{name: "prompt", short: "the texts that models are told", subs: promptCommands()},
 			{name: "bench", short: "measure delay, CPU, memory and takeover on this machine", subs: benchCommands()},

@@ -99,6 +99,12 @@ func showState(ctx context.Context, c *call, o opsTarget, v view, path string, q
 	return o.show(c, v, path, body)
 }
 
+// emptyLists are the paths that answer with a list, and what an empty one says.
+var emptyLists = map[string]string{
+	statePath: "no conversation matches", callsPath: "no call matches", sessionsPath: "no connection matches", findingsPath: "nothing endangers data",
+	jobsPath: "no job matches", queuesPath: "there are no queues", eventsPath: "no event matches", groupsPath: "nobody listens", deadPath: "no event waits or is dead",
+}
+
 // show prints an answer in the form that was asked for.
 func (o opsTarget) show(c *call, v view, path string, body []byte) int {
 	if *o.format == "json" {
@@ -113,9 +119,10 @@ func (o opsTarget) show(c *call, v view, path string, body []byte) int {
 		return c.fail(exitFailure, "read the answer: %v", err)
 	}
 	t := table{headers: !*v.noHeaders, color: v.color(c)}
-	if rows, ok := doc.rows(); ok && (path == statePath || path == callsPath || path == sessionsPath || path == findingsPath) {
+	if nothing, listed := emptyLists[path]; listed {
+		rows, _ := doc.rows()
 		if len(rows) == 0 {
-			_, _ = fmt.Fprintln(c.stderr, map[string]string{statePath: "no conversation matches", callsPath: "no call matches", sessionsPath: "no connection matches", findingsPath: "nothing endangers data"}[path])
+			_, _ = fmt.Fprintln(c.stderr, nothing)
 		}
 		t.list(c.stdout, rows)
 		doc.notes(c.stderr)
