@@ -1,6 +1,6 @@
 # Everything a developer does. "make" alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help dev build test unit lint bench bench-relay chaos hooks generate clean
+.PHONY: help dev build test unit fuzz lint bench bench-relay chaos hooks generate clean
 
 PKGS ?=
 BENCH ?=
@@ -20,6 +20,9 @@ test: ## run every test with real Redis, Postgres and Chromium; installs what is
 
 unit: ## run the tests that need Go alone
 	go test ./...
+
+fuzz: ## fuzz every target for FUZZTIME (60s) each (PKGS=./sessions/... for some)
+	@scripts/fuzz.sh $(PKGS)
 
 lint: ## check format, vet, linters, module file and scripts
 	@scripts/lint.sh

@@ -181,6 +181,7 @@ func (c *wsConn) run(refusal error) {
 		c.refuse(refusal)
 	}
 	defer c.teardown()
+	late := 0
 	for {
 		msg, err := c.sock.Read()
 		if err != nil {
@@ -190,11 +191,29 @@ func (c *wsConn) run(refusal error) {
 		now := time.Now()
 		c.lastRecv.Store(now.UnixNano())
 		if c.over() {
-			continue // nothing is accepted any more; the handshake ends this loop
+			// Nothing is accepted any more; the handshake ends this loop, and at once
+			// if the peer just goes on.
+			if late++; late == lateFrames {
+				c.hurry()
+			}
+			continue
 		}
 		c.busy.Store(true)
 		c.aside(func() { c.handle(msg, now) })
 		c.busy.Store(false)
+	}
+}
+
+// lateFrames may come while a connection is ending.
+const lateFrames = 64
+
+// hurry closes now, whatever is queued.
+func (c *wsConn) hurry() {
+	c.mu.Lock()
+	e := c.ending
+	c.mu.Unlock()
+	if e != nil {
+		c.sock.Close(e.code, e.reason)
 	}
 }
 
@@ -227,6 +246,8 @@ func (c *wsConn) noteReadError(err error) {
 		code = 1003
 	case errors.Is(err, ws.ErrUTF8):
 		code = 1007
+	case errors.Is(err, ws.ErrProtocol):
+		code = 1002
 	case errors.Is(err, ws.ErrFlood), errors.Is(err, ws.ErrSlowMessage):
 		code = 1008
 	case ws.CloseCode(err) > 0:

@@ -12,7 +12,7 @@ type guard struct {
 	net.Conn
 	// early is what net/http had read already; for the reader alone.
 	early []byte
-	used  meter
+	used  *meter
 }
 
 // Read implements net.Conn.
@@ -34,13 +34,36 @@ func (g *guard) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// meter counts raw bytes since the last whole message. Atomic because the
-// close handshake reads in another goroutine.
+// meter counts raw bytes since the last whole message, and once a close has
+// begun all that comes. Atomic because the close handshake reads in another
+// goroutine.
 type meter struct {
-	n     atomic.Int64
-	limit int64
+	n       atomic.Int64
+	limit   int64
+	closing atomic.Bool
 }
 
 func (m *meter) add(n int)  { m.n.Add(int64(n)) }
 func (m *meter) over() bool { return m.n.Load() > m.limit }
-func (m *meter) refill()    { m.n.Store(0) }
+
+func (m *meter) refill() {
+	if !m.closing.Load() {
+		m.n.Store(0)
+	}
+}
+
+// drain allows for what the peer has sent before it reads our close frame: to
+// hang up on that would reset the connection, and the frame with it.
+func (m *meter) drain() {
+	m.closing.Store(true)
+	m.add(-drain)
+}
+
+// control counts a ping or pong and reports whether to answer it.
+func (m *meter) control() bool {
+	if m.closing.Load() {
+		return false
+	}
+	m.add(controlCost)
+	return !m.over()
+}

@@ -27,6 +27,7 @@ const Subprotocol = "conv.v1.json"
 
 // Close codes of RFC 6455 that this package gives by itself.
 const (
+	codeProtocol    = 1002
 	codeUnsupported = 1003
 	codeBadUTF8     = 1007
 	codePolicy      = 1008
@@ -40,6 +41,9 @@ const (
 	// rawHeadroom is what frame headers and control frames may add to one
 	// message before it counts as a flood.
 	rawHeadroom = 8 << 10
+	// controlCost is what a ping or pong counts beside its bytes: a ping of six
+	// bytes makes us write an answer.
+	controlCost = 512
 	// drain is what a peer may still send while a close handshake runs.
 	drain     = 256 << 10
 	maxReason = 123
@@ -56,6 +60,8 @@ var (
 	// ErrFlood: far more bytes than one message may need came without
 	// completing one: empty fragments or pings (1008).
 	ErrFlood = errors.New("fragment or ping flood")
+	// ErrProtocol: the peer broke RFC 6455 (1002).
+	ErrProtocol = errors.New("websocket protocol error")
 	// ErrSlowMessage: a message was begun and not finished in time (1008).
 	ErrSlowMessage = errors.New("message took too long")
 )
@@ -112,13 +118,17 @@ type Conn struct {
 // that net/http's buffers are freed, and calls CloseNow at the end.
 func Accept(w http.ResponseWriter, r *http.Request, o Options) (*Conn, error) {
 	o = o.withDefaults()
-	hw := &hijackWriter{ResponseWriter: w, sendBuffer: o.SendBuffer, budget: o.ReadLimit + rawHeadroom}
+	// The callbacks keep the meter alive, and nothing of the request.
+	used := &meter{limit: o.ReadLimit + rawHeadroom}
+	hw := &hijackWriter{ResponseWriter: w, sendBuffer: o.SendBuffer, used: used}
 	c, err := websocket.Accept(hw, r, &websocket.AcceptOptions{
 		Subprotocols:    []string{Subprotocol},
 		CompressionMode: websocket.CompressionDisabled,
 		// The library allows a missing Origin, http:// pages of the same host
 		// and any Host; the caller's own check is stricter.
 		InsecureSkipVerify: true,
+		OnPingReceived:     func(context.Context, []byte) bool { return used.control() },
+		OnPongReceived:     func(context.Context, []byte) { used.control() },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("accept websocket: %w", err)
@@ -174,6 +184,13 @@ func (c *Conn) readError(err error) error {
 		c.Close(codePolicy, "message took too long")
 		return ErrSlowMessage
 	}
+	if ne == nil && CloseCode(err) < 0 && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, net.ErrClosed) && !c.isClosing() {
+		// Not the network, so the peer. The library says so for most errors and
+		// just hangs up for some; Close says it in any case, and reads away what is
+		// on its way.
+		c.Close(codeProtocol, "protocol error")
+		return fmt.Errorf("%w: %w", ErrProtocol, err)
+	}
 	return err
 }
 
@@ -212,7 +229,7 @@ func (c *Conn) Close(code int, reason string) {
 	}
 	c.closing = true
 	c.done = make(chan struct{})
-	c.nc.used.add(-drain)
+	c.nc.used.drain()
 	_ = c.nc.SetDeadline(time.Now().Add(c.opt.CloseTimeout)) // a broken socket ends the handshake anyhow
 	if len(reason) > maxReason {
 		reason = reason[:maxReason]
@@ -257,7 +274,7 @@ func (c *Conn) setReadDeadline(t time.Time) {
 type hijackWriter struct {
 	http.ResponseWriter
 	sendBuffer int
-	budget     int64
+	used       *meter
 	conn       *guard
 }
 
@@ -285,7 +302,7 @@ func (h *hijackWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, fmt.Errorf("take over buffered bytes: %w", err)
 	}
 	setSendBuffer(nc, h.sendBuffer)
-	h.conn = &guard{Conn: nc, early: append([]byte(nil), early...), used: meter{limit: h.budget}}
+	h.conn = &guard{Conn: nc, early: append([]byte(nil), early...), used: h.used}
 	return h.conn, bufio.NewReadWriter(bufio.NewReaderSize(h.conn, bufferSize), bufio.NewWriterSize(h.conn, bufferSize)), nil
 }
 
