@@ -7,7 +7,7 @@
 # FUZZTIME is the time per target (60s). What a target finds is kept in the
 # testdata of its package; commit it with the fix.
 set -eu
-# shellcheck source-path=SCRIPTDIR source=lib.sh
+# shellcheck source=scripts/lib.sh
 . "$(dirname -- "$0")/lib.sh"
 cd "$root"
 

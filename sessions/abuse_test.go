@@ -260,7 +260,9 @@ func TestAbuse(t *testing.T) {
 // read are cut with 4008.
 func TestAbuseMemory(t *testing.T) { //nolint:paralleltest // others would be measured too
 	const peers, each = 100, 256 << 10
-	r, m, ended := abused(t, func(c *sessions.Config) { c.Times.Write, c.Times.Ping, c.Times.Message = 3*time.Second, time.Hour, time.Hour })
+	r, m, ended := abused(t, func(c *sessions.Config) {
+		c.Times.Write, c.Times.Ping, c.Times.Message = 3*time.Second, time.Hour, time.Hour
+	})
 	talk := r.src.talk("ann")
 	talk.begin()
 	used := func() int64 {

@@ -181,7 +181,7 @@ func TestCloseLearner(t *testing.T) {
 		_, body := r.get("/api/v2/conversations/"+string(talk.id)+"/events", http.Header{"Authorization": {"Bearer ann:f1"}})
 		ended <- body
 	}()
-	r.eventually("the stream watches", func() bool { return talk.watchers() == 1 })
+	r.eventually("the stream watches", func() bool { return talk.watchers() == 1 && len(r.m.Status()) == 1 })
 	if n := r.m.CloseLearner("ann", "f1"); n != 2 {
 		t.Fatalf("ended %d, want 2", n)
 	}
