@@ -55,6 +55,7 @@ type completed struct {
 	Text      string `json:"text"`
 	Finish    string `json:"finish" enum:"stop,length,content_filter"`
 	N         int64  `json:"n,omitempty" doc:"turn number; a scenario has none"`
+	Parent    int64  `json:"parent" doc:"number of the turn that is answered, 0 for none"`
 }
 
 type stopped struct {
@@ -62,6 +63,7 @@ type stopped struct {
 	Text      string `json:"text"`
 	By        string `json:"by"`
 	N         int64  `json:"n,omitempty" doc:"turn number; nothing that was said has none"`
+	Parent    int64  `json:"parent" doc:"number of the turn that is answered, 0 for none"`
 }
 
 type failed struct {
@@ -70,6 +72,15 @@ type failed struct {
 	Code      string `json:"code"`
 	Message   string `json:"message"`
 	Retryable bool   `json:"retryable"`
+	Run       int64  `json:"run"`
+	Parent    int64  `json:"parent" doc:"number of the turn that is answered, 0 for none"`
+}
+
+type chosen struct {
+	Run       int64  `json:"run" doc:"tip of the branch that is shown from now on"`
+	Turn      int64  `json:"turn" doc:"number of the turn that the run answers, 0 for an opening"`
+	By        string `json:"by" enum:"regenerate,select"`
+	MessageID string `json:"message_id" doc:"of the reply"`
 }
 
 type ready struct {
@@ -96,6 +107,7 @@ var runEvents = []entry{
 var otherEvents = []entry{
 	{"conversation.created", "The first event.", created{}},
 	{"message.accepted", "A learner's message is durable.", client.Turn{}},
+	{"branch.chosen", "Another branch is shown from now on: a reply is written anew, or one was selected.", chosen{}},
 	{"scenario.ready", "The validated scenario is stored.", ready{}},
 	{"conversation.ended", "No more messages are accepted.", ended{}},
 }
@@ -313,17 +325,19 @@ type unsub struct {
 }
 
 type args struct {
-	Text   string `json:"text,omitempty" doc:"of send"`
-	Policy string `json:"policy,omitempty" enum:"enqueue,reject,interrupt" doc:"of send"`
-	Run    int64  `json:"run,omitempty" doc:"of cancel"`
+	Text    string `json:"text,omitempty" doc:"of send and edit"`
+	Message string `json:"message,omitempty" doc:"of edit and regenerate: the id of the message, or its client id"`
+	Policy  string `json:"policy,omitempty" enum:"enqueue,reject,interrupt,rollback" doc:"of all but cancel"`
+	Run     int64  `json:"run,omitempty" doc:"of cancel; of select, the tip of the branch"`
+	From    int64  `json:"from,omitempty" doc:"of select: the tip that is shown"`
 }
 
 type cmd struct {
 	T    string `json:"t"`
 	ID   string `json:"id"`
-	Op   string `json:"op" enum:"send,cancel"`
+	Op   string `json:"op" enum:"send,edit,regenerate,select,cancel"`
 	C    string `json:"c"`
-	Key  string `json:"key,omitempty" doc:"client id of a message"`
+	Key  string `json:"key,omitempty" doc:"client id of send, edit and regenerate"`
 	Args args   `json:"args"`
 }
 
@@ -337,7 +351,7 @@ var clientFrames = []entry{
 	{"hello", "First; nothing else is accepted before.", hello{}},
 	{"sub", "Subscribe; without cur a snapshot comes first.", sub{}},
 	{"unsub", "Unsubscribe.", unsub{}},
-	{"cmd", "Send a message or cancel a run.", cmd{}},
+	{"cmd", "Send or edit a message, have a reply written anew, select a branch, cancel a run.", cmd{}},
 	{"ack", "Optional, cumulative.", ack{}},
 	{"auth", "A new token before the old one ends.", auth{}},
 	{"ping", "Answered by pong.", pingPong{}},

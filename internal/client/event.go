@@ -31,6 +31,28 @@ type Turn struct {
 	Run      int64  `json:"run,omitempty"`
 	Finish   string `json:"finish,omitempty"`
 	At       int64  `json:"at"`
+	// Parent is the learner's turn before this one, or the one it answers;
+	// After is the run whose reply comes between.
+	Parent int64 `json:"parent" doc:"number of the learner's turn before this one on its branch, or of the one it answers; 0 for none"`
+	After  int64 `json:"after,omitempty" doc:"on a learner's turn: the run whose reply comes between"`
+}
+
+// UnmarshalJSON keeps apart a turn without links (of an older server) from one
+// that begins a conversation: linked sees to the former.
+func (t *Turn) UnmarshalJSON(raw []byte) error {
+	type plain Turn
+	p := plain{Parent: unlinked}
+	err := json.Unmarshal(raw, &p)
+	*t = Turn(p)
+	return err
+}
+
+const unlinked = -1
+
+// Head is the tip of a branch: its newest run and the turn that answers.
+type Head struct {
+	Run  int64 `json:"run"`
+	Turn int64 `json:"turn"`
 }
 
 // Header is what does not change with each turn.
@@ -56,6 +78,7 @@ type OpenReply struct {
 type State struct {
 	Conversation Header          `json:"conversation"`
 	Turns        []Turn          `json:"turns"`
+	Head         Head            `json:"head" doc:"the tip of the branch that is shown"`
 	Open         *OpenReply      `json:"open"`
 	Result       json.RawMessage `json:"result,omitempty"`
 	Failure      json.RawMessage `json:"failure,omitempty"`
@@ -66,7 +89,7 @@ type State struct {
 type Violation struct {
 	// Kind is stable: gap, doubled, mismatch, shrunk, base_back, late,
 	// two_ends, final_mismatch, stop_overrun, turn_gap, turn_changed,
-	// turn_lost, epoch_silent, bad_event, bad_snapshot, unasked.
+	// turn_lost, bad_link, epoch_silent, bad_event, bad_snapshot, unasked.
 	Kind   string
 	Seq    int64
 	Run    int64

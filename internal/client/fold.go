@@ -23,8 +23,11 @@ const (
 // Fold is one conversation as a viewer has it. It is for one goroutine; View
 // wraps it for many.
 type Fold struct {
-	Header  Header
-	Turns   []Turn
+	Header Header
+	// Turns are those of all branches; Branch picks what is shown.
+	Turns []Turn
+	// Head is the tip of the branch that is shown.
+	Head    Head
 	Runs    map[int64]*Run
 	Open    int64 // the run that is being written, 0 for none
 	Result  json.RawMessage
@@ -126,7 +129,17 @@ func (f *Fold) take(e *Event, overlap bool) bool {
 	case "message.accepted":
 		var t Turn
 		f.read(e, &t)
-		f.addTurn(e, t)
+		if f.addTurn(e, t) {
+			f.Head = Head{Run: t.Run, Turn: t.N}
+		}
+		return true
+	case "branch.chosen":
+		var h Head
+		f.read(e, &h)
+		if h.Run < 1 || h.Turn > 0 && !f.hasTurn(h.Turn) && len(f.Turns) > 0 && h.Turn >= f.Turns[0].N {
+			f.breach("bad_link", e, "run %d of turn %d is chosen", h.Run, h.Turn)
+		}
+		f.Head = h
 		return true
 	case "scenario.ready":
 		var d struct{ Scenario json.RawMessage }
@@ -147,11 +160,11 @@ func (f *Fold) read(e *Event, into any) {
 	}
 }
 
-// addTurn appends a finished message.
-func (f *Fold) addTurn(e *Event, t Turn) {
+// addTurn appends a finished message and reports whether it was new.
+func (f *Fold) addTurn(e *Event, t Turn) bool {
 	if t.N < 1 {
 		f.breach("turn_gap", e, "turn number %d", t.N)
-		return
+		return false
 	}
 	top := int64(0)
 	if n := len(f.Turns); n > 0 {
@@ -167,12 +180,14 @@ func (f *Fold) addTurn(e *Event, t Turn) {
 		if !f.hasTurn(t.N) {
 			f.breach("turn_gap", e, "turn %d came after %d", t.N, top)
 		}
-		return
+		return false
 	case t.N != top+1 && !f.looseTurns:
 		f.breach("turn_gap", e, "turn %d follows %d", t.N, top)
 	}
 	f.looseTurns = false
+	f.link(e, &t)
 	f.Turns = append(f.Turns, t)
+	return true
 }
 
 func (f *Fold) hasTurn(n int64) bool {
@@ -204,8 +219,16 @@ func (f *Fold) Snapshot(cur string, raw json.RawMessage) error {
 	}
 	e.Seq = seq
 	f.Snapshots++
-	f.compareTurns(e, st.Turns)
-	f.Header, f.Turns, f.Result, f.Failure = st.Conversation, st.Turns, st.Result, st.Failure
+	now := st.Turns
+	f.compareTurns(e, now)
+	f.Header, f.Turns, f.Head, f.Result, f.Failure = st.Conversation, nil, st.Head, st.Result, st.Failure
+	for i := range now {
+		f.link(e, &now[i])
+		f.Turns = append(f.Turns, now[i])
+	}
+	if f.Head.Run == 0 && len(now) > 0 {
+		f.Head = newest(now) // of a server without branches
+	}
 	f.Ended = st.Conversation.State == "ended"
 	f.Open = 0
 	if o := st.Open; o != nil {

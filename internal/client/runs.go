@@ -46,7 +46,11 @@ func (f *Fold) runEvent(e *Event, verb string, overlap bool) bool {
 		f.breach("base_back", e, "%s of attempt %d after %d", verb, e.Attempt, r.Attempt)
 	}
 	r.Attempt = max(r.Attempt, e.Attempt)
-	f.Open = e.Run
+	switch verb {
+	case "completed", "stopped", "failed": // one that waits may end while another is open
+	default:
+		f.Open = e.Run
+	}
 	switch verb {
 	case "delta":
 		return f.delta(e, r, overlap)
@@ -141,7 +145,9 @@ func (f *Fold) end(e *Event, r *Run, verb string) {
 	}
 	r.text, r.len = []byte(d.Text), n
 	r.Ended, r.Finish, r.Code = verb, d.Finish, d.Code
-	f.Open = 0
+	if f.Open == r.No {
+		f.Open = 0
+	}
 	if verb == "failed" {
 		f.Failure = e.Data
 		f.looseTurns = true
@@ -158,6 +164,7 @@ func (f *Fold) endTurn(e *Event, verb string) {
 		Text      string
 		Finish    string
 		N         int64
+		Parent    *int64
 	}
 	f.read(e, &d)
 	if d.N == 0 {
@@ -166,5 +173,11 @@ func (f *Fold) endTurn(e *Event, verb string) {
 	if verb == "stopped" || verb == "failed" {
 		d.Finish = verb
 	}
-	f.addTurn(e, Turn{N: d.N, ID: d.MessageID, Author: "partner", Text: d.Text, Run: e.Run, Finish: d.Finish, At: e.TS})
+	t := Turn{N: d.N, ID: d.MessageID, Author: "partner", Text: d.Text, Run: e.Run, Finish: d.Finish, At: e.TS, Parent: unlinked}
+	if d.Parent != nil {
+		t.Parent = *d.Parent
+	}
+	if f.addTurn(e, t) && f.Head.Run == 0 {
+		f.Head = Head{Run: t.Run} // an opening
+	}
 }

@@ -3,6 +3,7 @@ package client
 import (
 	"encoding/json"
 	"os"
+	"slices"
 	"testing"
 )
 
@@ -25,6 +26,9 @@ func TestVectors(t *testing.T) {
 				Gap     bool
 				Failure string
 				Result  any
+				// Head and Branch (numbers of turns) say which branch is shown.
+				Head   *Head
+				Branch []int64
 			}
 		}
 	}
@@ -46,6 +50,18 @@ func TestVectors(t *testing.T) {
 		for i, want := range v.Expect.Turns {
 			if got := f.Turns[i]; got.N != want.N || got.Author != want.Author || got.Text != want.Text || got.Finish != want.Finish {
 				t.Errorf("%s: turn %+v, want %+v", v.Name, got, want)
+			}
+		}
+		if v.Expect.Head != nil {
+			var shown []int64
+			for _, turn := range f.Branch() {
+				shown = append(shown, turn.N)
+			}
+			if f.Head != *v.Expect.Head || !slices.Equal(shown, v.Expect.Branch) {
+				t.Errorf("%s: head %+v shows %v, want %+v %v", v.Name, f.Head, shown, *v.Expect.Head, v.Expect.Branch)
+			}
+			if len(f.Violations) > 0 {
+				t.Errorf("%s: %+v", v.Name, f.Violations)
 			}
 		}
 		want := OpenReply{}

@@ -27,7 +27,14 @@ export interface Turn {
   finish?: string;
   /** Milliseconds since 1970. */
   at: number;
+  /** Number of the learner's turn before this one on its branch, or of the one it answers; 0 for none. */
+  parent?: number;
+  /** On a learner's turn: the run whose reply comes between. */
+  after?: number;
 }
+
+/** What to do while a reply is being written. */
+export type Policy = 'enqueue' | 'reject' | 'interrupt' | 'rollback';
 
 export interface OpenReply {
   run: number;
@@ -59,7 +66,10 @@ export interface View {
   readonly title: string;
   readonly state: 'active' | 'ended';
   readonly createdAt: number;
+  /** Those of all branches, by number; branch() picks what is shown. */
   readonly turns: Turn[];
+  /** The tip of the branch that is shown: its newest run, and the turn which that answers. */
+  readonly head: { readonly run: number; readonly turn: number };
   readonly open: OpenReply | null;
   /** The validated scenario of a scenario request. */
   readonly result: any;
@@ -70,6 +80,8 @@ export interface View {
   readonly cur: string;
   /** The highest run that has ended. */
   readonly ended: number;
+  /** Runs that have ended lately. */
+  readonly over: readonly number[];
   readonly loaded: boolean;
   readonly caughtUp: boolean;
   readonly awaitingSnapshot: boolean;
@@ -95,8 +107,11 @@ export interface LogMessage {
 
 export interface PendingMessage {
   readonly clientId: string;
+  /** Absent for a message; an edit takes the place of `message`, and 'regenerate' has its reply written anew. */
+  readonly op?: 'edit' | 'regenerate' | undefined;
+  readonly message?: string | undefined;
   readonly text: string;
-  readonly policy?: 'enqueue' | 'reject' | 'interrupt' | undefined;
+  readonly policy?: Policy | undefined;
   readonly status: 'sending' | 'sent' | 'failed';
   readonly error: { code: string; message: string } | null;
 }
@@ -124,7 +139,13 @@ export interface Conversation {
   /** The listener is called at once and after each change. */
   subscribe(listener: (state: ConversationState) => void): () => void;
   /** Sends now or when the connection is back, exactly once; returns the client id. */
-  send(text: string, o?: { clientId?: string; policy?: 'enqueue' | 'reject' | 'interrupt' }): string;
+  send(text: string, o?: { clientId?: string; policy?: Policy }): string;
+  /** Puts another text in the place of a message, by its id; a new branch begins there. */
+  edit(message: string, text: string, o?: { clientId?: string; policy?: Policy }): string;
+  /** Has a reply written anew, by its id or that of the message it answers. */
+  regenerate(message: string, o?: { clientId?: string; policy?: Policy }): string;
+  /** Shows another branch, by the run at its tip. */
+  select(run: number, o?: { policy?: Policy }): Promise<void>;
   retry(clientId: string): void;
   discard(clientId: string): void;
   stop(): void;
@@ -242,6 +263,11 @@ export function newId(): string;
 export function initialView(id: string): View;
 /** Folds one event or control message; pure. */
 export function reduce(view: View, msg: LogMessage): View;
+
+/** The turns of the branch that is shown, in the order of the talk. */
+export function branch(view: Pick<View, 'turns' | 'head'>): Turn[];
+/** The tips to choose from at a turn that is shown: `at` is the place of its own among them. */
+export function versions(view: Pick<View, 'turns' | 'head'>, turn: Turn): { tips: number[]; at: number };
 
 /** The value so far of an unfinished JSON document; never throws. */
 export function readPartialJSON(text: string): any;

@@ -1,5 +1,5 @@
 // Types of fluentpro/react.
-import type { Client, ConnectionStatus, ConversationState } from '../index.js';
+import type { Client, ConnectionStatus, ConversationState, Policy } from '../index.js';
 
 /** A message in the shape of the AI SDK's UIMessage. */
 export interface ChatMessage {
@@ -27,7 +27,7 @@ export interface ChatOptions {
   /** The conversation. */
   id: string;
   /** What a message does while a reply is being written; enqueue by default. */
-  policy?: 'enqueue' | 'reject' | 'interrupt' | undefined;
+  policy?: Policy | undefined;
 }
 
 export interface ChatHelpers {
@@ -40,8 +40,12 @@ export interface ChatHelpers {
   /** Sends now or when the connection is back, exactly once; gives the message's id. */
   sendMessage(
     message: string | { text: string; parts?: undefined } | { text?: undefined; parts: { type: string; text?: string }[] },
-    how?: { clientId?: string; policy?: 'enqueue' | 'reject' | 'interrupt' },
+    how?: { clientId?: string; policy?: Policy },
   ): Promise<string>;
+  /** Puts another text in the place of a message of the learner's; gives the new message's id. */
+  editMessage(id: string, text: string, how?: { clientId?: string; policy?: Policy }): Promise<string>;
+  /** Has a reply written anew, the last one without an id; one that failed too. */
+  regenerate(how?: { messageId?: string; clientId?: string; policy?: Policy }): Promise<void>;
   /** Stops the reply for every viewer; harmless when there is none. */
   stop(): Promise<void>;
   /** Sends a refused message again, with its id; or takes it back. */

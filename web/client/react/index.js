@@ -1,9 +1,11 @@
 // React: a conversation in the shape of the AI SDK's useChat. Nothing here
 // keeps state of its own; the client does, so several components may look at
 // one conversation, and nothing is lost when one goes.
+import { branch } from '../src/branch.js';
 import { useCallback, useMemo, useSyncExternalStore } from 'react';
 
 /** @typedef {import('./index.d.ts').ChatMessage} ChatMessage */
+/** @typedef {import('./index.d.ts').ChatHelpers} ChatHelpers */
 /** @typedef {import('../index.d.ts').ConversationState} ConversationState */
 
 /**
@@ -27,14 +29,22 @@ export function useChat({ client, id, policy }) {
   const get = () => conversation.state;
   const state = useSyncExternalStore(subscribe, get, get);
   const connection = useConnection(client);
-  const { turns, open, pending, failure, problem } = state;
-  const messages = useMemo(() => messagesOf(turns, open, pending), [turns, open, pending]);
+  const { turns, head, open, pending, failure, problem } = state;
+  const messages = useMemo(() => messagesOf(branch({ turns, head }), open, pending), [turns, head, open, pending]);
   const failed = pending.find((m) => m.status === 'failed')?.error ?? failure ?? problem;
   const error = useMemo(() => (failed ? Object.assign(new Error(failed.message || failed.code), { code: failed.code }) : undefined), [failed]);
   const actions = useMemo(() => ({
     /** @type {import('./index.d.ts').ChatHelpers['sendMessage']} */
     sendMessage: async (message, how = {}) => conversation.send(textOf(message), { policy, ...how }),
     stop: async () => conversation.stop(),
+    /** @type {ChatHelpers['editMessage']} */
+    editMessage: async (id, text, how = {}) => conversation.edit(id, text, { policy, ...how }),
+    /** @type {ChatHelpers['regenerate']} */
+    regenerate: async ({ messageId, ...how } = {}) => {
+      const last = branch(conversation.state).at(-1);
+      const about = messageId ?? last?.id;
+      if (about) conversation.regenerate(about, { policy, ...how });
+    },
     retry: conversation.retry,
     discard: conversation.discard,
   }), [conversation, policy]);
@@ -49,9 +59,9 @@ function textOf(message) {
 }
 
 /** @param {ConversationState} s */
-function statusOf({ turns, open, pending, ended }) {
+function statusOf({ head, open, pending, ended }) {
   if (open?.text) return 'streaming';
-  const waits = pending.length > 0 || turns.some((t) => t.author === 'learner' && (t.run ?? 0) > ended);
+  const waits = pending.length > 0 || head.run > ended;
   return open || waits ? 'submitted' : 'ready';
 }
 
@@ -91,6 +101,7 @@ function messagesOf(turns, open, pending) {
     })));
   }
   for (const m of pending) {
+    if (m.op === 'regenerate') continue;
     out.push(once(m, () => ({
       id: m.clientId, role: 'user',
       parts: [{ type: 'text', text: m.text, state: 'done' }],

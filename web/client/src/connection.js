@@ -8,7 +8,7 @@ import { longPoll } from './longpoll.js';
 
 /** @typedef {import('../index.d.ts').ConnectionStatus} ConnectionStatus */
 /** @typedef {import('../index.d.ts').TransportName} TransportName */
-/** @typedef {{ op: 'send' | 'cancel', c: string, key?: string, args: Record<string, any> }} Command */
+/** @typedef {{ op: 'send' | 'edit' | 'regenerate' | 'select' | 'cancel', c: string, key?: string, args: Record<string, any> }} Command */
 /**
  * How a transport ended. `opened`: it had worked; `blocked`: it cannot work
  * here; `retryMs`: the server asks for so much patience.

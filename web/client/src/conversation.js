@@ -39,7 +39,7 @@ export function talk(id, o) {
   };
   const box = outbox({
     key: `fluentpro.outbox.${id}`, storage: o.storage, clock: o.clock,
-    transmit: (m) => connection.command({ op: 'send', c: id, key: m.clientId, args: { text: m.text, policy: m.policy } }),
+    transmit: (m) => connection.command({ op: m.op ?? 'send', c: id, key: m.clientId, args: { text: m.text || undefined, message: m.message, policy: m.policy } }),
     changed,
   });
 
@@ -129,6 +129,17 @@ export function talk(id, o) {
       send(text, { clientId = o.newId(), policy } = {}) {
         box.add({ clientId, text, policy, status: 'sending', error: null });
         return clientId;
+      },
+      edit(message, text, { clientId = o.newId(), policy } = {}) {
+        box.add({ clientId, text, policy, op: 'edit', message, status: 'sending', error: null });
+        return clientId;
+      },
+      regenerate(message, { clientId = o.newId(), policy } = {}) {
+        box.add({ clientId, text: '', policy, op: 'regenerate', message, status: 'sending', error: null });
+        return clientId;
+      },
+      async select(run, { policy } = {}) {
+        await connection.command({ op: 'select', c: id, args: { run, policy } });
       },
       retry: box.retry,
       discard: box.discard,

@@ -28,7 +28,7 @@ export function outbox(o) {
   /** @param {PendingMessage[]} list */
   const update = (list) => {
     items = list;
-    const keep = items.filter((m) => m.status !== 'sent').map(({ clientId, text, policy }) => ({ clientId, text, policy }));
+    const keep = items.filter((m) => m.status !== 'sent').map(({ clientId, text, policy, op, message }) => ({ clientId, text, policy, op, message }));
     try {
       if (keep.length === 0) storage?.removeItem(key);
       else storage?.setItem(key, JSON.stringify(keep));
@@ -60,6 +60,11 @@ export function outbox(o) {
   const settled = (id, err) => {
     busy = false;
     if (!items.some((x) => x.clientId === id)) return flush();
+    // A message is there when the log has it; a wish for another reply is done.
+    if (err === null && items.some((x) => x.clientId === id && x.op === 'regenerate')) {
+      update(items.filter((x) => x.clientId !== id));
+      return flush();
+    }
     if (err === null) {
       patch(id, { status: 'sent', error: null });
       return flush();
@@ -113,8 +118,8 @@ export function outbox(o) {
 function load(storage, key) {
   try {
     return JSON.parse(storage?.getItem(key) ?? '[]')
-      .filter((/** @type {any} */ m) => m?.clientId && m.text)
-      .map((/** @type {any} */ m) => ({ clientId: m.clientId, text: m.text, policy: m.policy, status: 'sending', error: null }));
+      .filter((/** @type {any} */ m) => m?.clientId && (m.text || m.op))
+      .map((/** @type {any} */ m) => ({ clientId: m.clientId, text: m.text, policy: m.policy, op: m.op, message: m.message, status: 'sending', error: null }));
   } catch {
     return [];
   }

@@ -15,8 +15,8 @@ import { runVerb, seqOf } from './protocol.js';
 export function initialView(id) {
   return {
     id, kind: '', title: '', state: 'active', createdAt: 0,
-    turns: [], open: null, result: null, failure: null,
-    last: null, cur: '', ended: 0, loaded: false, caughtUp: false, awaitingSnapshot: false, gap: false,
+    turns: [], head: { run: 0, turn: 0 }, open: null, result: null, failure: null,
+    last: null, cur: '', ended: 0, over: [], loaded: false, caughtUp: false, awaitingSnapshot: false, gap: false,
   };
 }
 
@@ -65,12 +65,14 @@ function apply(view, e) {
     case 'conversation.ended':
       return { ...view, state: 'ended' };
     case 'message.accepted':
-      return { ...view, turns: withTurn(view.turns, { author: 'learner', ...d }) };
+      return { ...view, turns: withTurn(view.turns, linked({ author: 'learner', ...d }, view.turns)), head: { run: d.run, turn: d.n } };
+    case 'branch.chosen':
+      return { ...view, head: { run: d.run, turn: d.turn } };
     case 'scenario.ready':
       return { ...view, result: d.scenario ?? d };
   }
   const verb = runVerb(e.type);
-  if (verb === '' || typeof e.run !== 'number' || e.run <= view.ended) return view;
+  if (verb === '' || typeof e.run !== 'number' || view.over.includes(e.run)) return view;
   return applyRun(view, e, verb, d);
 }
 
@@ -153,15 +155,16 @@ function splice(open, d) {
  */
 function close(view, e, run, verb, d) {
   const open = view.open && view.open.run === run ? null : view.open;
-  let { turns } = view;
+  let { turns, head } = view;
   if (typeof d.n === 'number' && d.n > 0) {
-    turns = withTurn(turns, {
+    if (head.run === 0) head = { run, turn: 0 }; // an opening
+    turns = withTurn(turns, linked({
       n: d.n, id: d.message_id ?? '', author: 'partner', text: d.text ?? '', run,
-      finish: verb === 'completed' ? (d.finish ?? 'stop') : verb, at: e.ts ?? 0,
-    });
+      finish: verb === 'completed' ? (d.finish ?? 'stop') : verb, at: e.ts ?? 0, parent: d.parent,
+    }, turns));
   }
   const failure = verb === 'failed' ? failureOf({ ...d, run }) : null;
-  return { ...view, turns, open, failure, ended: Math.max(view.ended, run) };
+  return { ...view, turns, head, open, failure, ended: Math.max(view.ended, run), over: [...view.over.slice(-20), run] };
 }
 
 /**
@@ -199,6 +202,18 @@ function withTurn(turns, turn) {
 }
 
 /**
+ * A turn with its links; one of a server without branches follows the others.
+ * @param {any} t
+ * @param {Turn[]} before
+ */
+function linked(t, before) {
+  if (t.parent !== undefined) return t;
+  const mine = t.author === 'learner';
+  const parent = before.findLast((b) => b.author === 'learner' && (mine || b.run === t.run))?.n ?? 0;
+  return mine ? { ...t, parent, after: Math.max(0, (t.run ?? 0) - 1) } : { ...t, parent };
+}
+
+/**
  * @param {View} view
  * @param {LogMessage} msg
  * @returns {View}
@@ -209,11 +224,13 @@ function fromSnapshot(view, msg) {
   if (!msg.cur && view.loaded) return view;
   const s = msg.state ?? {};
   const c = s.conversation ?? {};
-  const turns = (s.turns ?? []).slice().sort((/** @type {Turn} */ a, /** @type {Turn} */ b) => a.n - b.n);
-  let ended = 0;
-  for (const t of turns) if (t.author === 'partner' && (t.run ?? 0) > ended) ended = t.run ?? 0;
+  /** @type {Turn[]} */
+  const turns = [];
+  for (const t of (s.turns ?? []).slice().sort((/** @type {Turn} */ a, /** @type {Turn} */ b) => a.n - b.n)) turns.push(linked(t, turns));
+  const over = turns.flatMap((t) => (t.author === 'partner' ? [t.run ?? 0] : []));
   const f = s.failure ?? null;
-  if (f && typeof f.run === 'number') ended = Math.max(ended, f.run);
+  if (f?.run) over.push(f.run);
+  const asked = turns.findLast((t) => t.author === 'learner');
   /** @type {OpenReply | null} */
   let open = null;
   if (s.open) {
@@ -226,8 +243,8 @@ function fromSnapshot(view, msg) {
   return {
     ...view,
     kind: c.kind ?? view.kind, title: c.title ?? view.title, state: c.state ?? 'active', createdAt: c.created_at ?? view.createdAt,
-    turns, open, result: s.result ?? null,
+    turns, head: s.head ?? { run: asked?.run ?? turns.at(-1)?.run ?? 0, turn: asked?.n ?? 0 }, open, result: s.result ?? null,
     failure: f && failureOf(f),
-    last: seqOf(msg.cur), cur: msg.cur ?? '', ended, loaded: true, awaitingSnapshot: false, gap: false,
+    last: seqOf(msg.cur), cur: msg.cur ?? '', ended: Math.max(0, ...over), over: over.slice(-20), loaded: true, awaitingSnapshot: false, gap: false,
   };
 }

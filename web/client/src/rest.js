@@ -10,7 +10,10 @@ const ANSWER_MS = 20_000;
  * @returns {Promise<any>}
  */
 export function restCommand(http, { op, c, key, args }) {
-  const [path, body] = op === 'cancel' ? [`runs/${args.run}/cancel`, {}] : ['messages', { client_id: key, ...args }];
+  const { message, ...rest } = args;
+  const [path, body] = op === 'cancel' ? [`runs/${args.run}/cancel`, {}]
+    : op === 'select' ? ['branch', rest]
+      : [message ? `messages/${encodeURIComponent(message)}/${op}` : 'messages', { client_id: key, ...rest }];
   return http.timed(ANSWER_MS, (signal) => http.json('POST', `/conversations/${encodeURIComponent(c)}/${path}`, body, { signal })).catch((err) => {
     throw err instanceof ClientError ? err : connectionLost();
   });

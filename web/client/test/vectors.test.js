@@ -2,6 +2,7 @@
 import test from 'node:test';
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { branch } from '../src/branch.js';
 import { initialView, reduce } from '../src/reducer.js';
 
 const { vectors } = JSON.parse(readFileSync(new URL('../../../api/vectors/client.json', import.meta.url), 'utf8'));
@@ -17,6 +18,10 @@ for (const { name, receive, expect } of vectors) {
       view.turns.map(({ n, author, text, finish }) => ({ n, author, text, ...(finish ? { finish } : {}) })),
       expect.turns,
     );
+    if (expect.head) {
+      assert.deepEqual(view.head, expect.head);
+      assert.deepEqual(branch(view).map((t) => t.n), expect.branch);
+    }
     assert.equal(view.state, expect.state);
     assert.equal(view.cur, expect.cur);
     assert.equal(view.gap, expect.gap);
