@@ -53,6 +53,7 @@ type Config struct {
 	Ops      Ops      `yaml:"ops"`
 	Log      Log      `yaml:"log"`
 	Limits   Limits   `yaml:"limits"`
+	Accounts Accounts `yaml:"accounts"`
 	Roles    Roles    `yaml:"roles"`
 	SMTP     SMTP     `yaml:"smtp"`
 	Mail     Mail     `yaml:"mail"`
@@ -68,12 +69,10 @@ type Config struct {
 
 	AllowRisks []string `yaml:"allow_risks" doc:"settings of Redis and SQL that endanger data and that the staging and production profiles accept all the same, by the names that the start tells"`
 
-	Lease     time.Duration `yaml:"lease" doc:"how long a node's claim on a run lasts without a sign of life"`
-	Heartbeat time.Duration `yaml:"heartbeat" doc:"time between two signs of life of a node"`
-	Drain     time.Duration `yaml:"drain" doc:"how long a stop may take to finish or hand over what runs"`
-	// KeepConversations erases conversations so long after their last change.
-	KeepConversations time.Duration `yaml:"keep_conversations" doc:"how long a conversation is kept after its last change; 0 keeps it until it is erased"`
-	Checkpoint        string        `yaml:"checkpoint" oneof:"auto|always|never" doc:"partial replies into SQL before they are shown: auto does it with the embedded Redis only"`
+	Lease      time.Duration `yaml:"lease" doc:"how long a node's claim on a run lasts without a sign of life"`
+	Heartbeat  time.Duration `yaml:"heartbeat" doc:"time between two signs of life of a node"`
+	Drain      time.Duration `yaml:"drain" doc:"how long a stop may take to finish or hand over what runs"`
+	Checkpoint string        `yaml:"checkpoint" oneof:"auto|always|never" doc:"partial replies into SQL before they are shown: auto does it with the embedded Redis only"`
 
 	origins  map[string]string
 	warnings []string
@@ -107,6 +106,12 @@ type Log struct {
 	Format string `yaml:"format" oneof:"text|json" doc:"form of a log line"`
 }
 
+// Accounts is how learners get and keep an account.
+type Accounts struct {
+	SignUp      string        `yaml:"sign_up" oneof:"immediate|confirmed" doc:"immediate: usable at once, an address in use is told; confirmed: usable when a mail was answered, nothing is told"`
+	KeyRotation time.Duration `yaml:"key_rotation" doc:"age at which the key that signs tokens is replaced, 0 for never"`
+}
+
 // Limits bound what one learner can ask for.
 type Limits struct {
 	FrameBytes         int `yaml:"frame_bytes" doc:"largest WebSocket frame of a client"`
@@ -129,6 +134,7 @@ func defaults() Config {
 		Log:        Log{Level: "info", Format: "text"},
 		Limits:     Limits{FrameBytes: 64 << 10, MessageChars: 8192, Subscriptions: 32, ConnectionsPerUser: 20, Queue: 4},
 		Roles:      Roles{Match: auto, Azure: AzureSearch{Index: "fluentpro-roles"}},
+		Accounts:   Accounts{SignUp: "immediate", KeyRotation: 90 * 24 * time.Hour},
 		Lease:      3 * time.Second,
 		Heartbeat:  500 * time.Millisecond,
 		Drain:      20 * time.Second,

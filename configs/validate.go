@@ -234,8 +234,8 @@ func (v *validator) times() {
 	if c.Database.MaxConns == 1 && !c.EmbeddedDatabase() {
 		v.bad("database.max_conns", "1 is too few for Postgres: a migration and its lock need a connection each")
 	}
-	if c.KeepConversations != 0 {
-		v.between("keep_conversations", c.KeepConversations, time.Hour, 100*365*24*time.Hour)
+	if r := c.Accounts.KeyRotation; r != 0 {
+		v.between("accounts.key_rotation", r, time.Hour, 10*365*24*time.Hour)
 	}
 	v.between("upstream.script.first_token", c.Upstream.Script.FirstToken, 0, time.Minute)
 	if r := c.Upstream.Script.TokensPerSecond; r <= 0 || r > 10000 {

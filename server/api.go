@@ -14,6 +14,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humagin"
 	"github.com/gin-gonic/gin"
 
+	"github.com/fluentpro/fluentpro/domains/authentication"
 	"github.com/fluentpro/fluentpro/internal/correlation"
 	"github.com/fluentpro/fluentpro/internal/fault"
 )
@@ -29,6 +30,8 @@ type route struct {
 	Status int
 	// Public routes need no sign-in.
 	Public bool
+	// Role is the least role that may, every learner where it is "".
+	Role authentication.Role
 	// Fails are the codes this operation may answer besides those that all
 	// share (bad_request, internal, ...).
 	Fails []fault.Code
@@ -107,20 +110,30 @@ func (a *api) operation(r route) huma.Operation {
 	if !r.Public {
 		codes = append(codes, fault.Unauthenticated, fault.TokenExpired)
 		op.Security = []map[string][]string{{"bearer": {}}, {"cookie": {}}}
-		op.Middlewares = huma.Middlewares{a.signIn}
+		op.Middlewares = huma.Middlewares{a.signIn(r.Role)}
+		if r.Role != "" {
+			codes = append(codes, fault.Forbidden)
+			op.Description = strings.TrimSpace(op.Description + " For the role " + string(r.Role) + " and above.")
+		}
 	}
 	a.documentErrors(&op, codes)
 	return op
 }
 
-// signIn lets a request pass only with a good token.
-func (a *api) signIn(c huma.Context, next func(huma.Context)) {
-	g := humagin.Unwrap(c)
-	if err := a.server.authenticate(g.Request); err != nil {
-		WriteProblem(g.Writer, g.Request, a.server.problem(g.Request.Context(), err).cause)
-		return
+// signIn lets a request pass only with a good token of a role that may.
+func (a *api) signIn(least authentication.Role) func(huma.Context, func(huma.Context)) {
+	return func(c huma.Context, next func(huma.Context)) {
+		g := humagin.Unwrap(c)
+		err := a.server.authenticate(g.Request)
+		if err == nil && least != "" && !authentication.Role(identityOf(g.Request.Context()).Role).May(least) {
+			err = fault.New(fault.Forbidden, "Your role does not allow this.")
+		}
+		if err != nil {
+			WriteProblem(g.Writer, g.Request, a.server.problem(g.Request.Context(), err).cause)
+			return
+		}
+		next(c)
 	}
-	next(c)
 }
 
 // problemError is a Problem on its way out, with the fault it was made of.

@@ -53,17 +53,21 @@ func (s *Server) authenticationRoutes(a *api) {
 	}
 	add(a, route{
 		ID: "sign-up", Method: http.MethodPost, Path: "/auth/sign-up", Tag: tagAuthentication, Status: http.StatusCreated, Public: true,
-		Summary:     "Make an account and sign in",
-		Description: "A password has 8 to 128 characters and is taken as it is; a name has 2 to 100 characters of any script.",
-		Fails:       []fault.Code{fault.EmailTaken, fault.RateLimited, fault.StorageUnavailable},
+		Summary: "Make an account and sign in",
+		Description: "A password has 8 to 128 characters, is taken as it is, and must not be one that everybody would try; a name has 2 to 100 characters of any script. " +
+			"Where sign-ups are confirmed by mail (see server-info) the answer is 202 with pending and nothing else, whether the address is new or not; email_taken does not happen.",
+		Fails: []fault.Code{fault.EmailTaken, fault.RateLimited, fault.StorageUnavailable},
 		Request: map[string]any{"email": "ana@example.com", "password": "correct horse battery", "full_name": "Ana Souza",
 			"accept_terms": true, "age_confirmed": true},
 		Response: example,
 	}, s.signUp)
+	created := a.OpenAPI().Paths["/auth/sign-up"].Post.Responses
+	created["202"] = &huma.Response{Description: "A mail is on its way; its link makes the account usable.",
+		Content: map[string]*huma.MediaType{"application/json": {Schema: created["201"].Content["application/json"].Schema, Example: map[string]any{"pending": true}}}}
 	add(a, route{
 		ID: "login", Method: http.MethodPost, Path: "/auth/login", Tag: tagAuthentication, Public: true,
-		Summary: "Sign in", Fails: []fault.Code{fault.InvalidCredentials, fault.RateLimited, fault.StorageUnavailable},
-		Description: "An unknown e-mail and a wrong password are told alike.",
+		Summary: "Sign in", Fails: []fault.Code{fault.InvalidCredentials, fault.AccountDisabled, fault.RateLimited, fault.StorageUnavailable},
+		Description: "An unknown e-mail and a wrong password are told alike. Signing in brings an account back that its learner deactivated.",
 		Request:     map[string]any{"email": "ana@example.com", "password": "correct horse battery"}, Response: example,
 	}, s.login)
 	add(a, route{
@@ -84,7 +88,7 @@ func (s *Server) authenticationRoutes(a *api) {
 	add(a, route{
 		ID: "get-me", Method: http.MethodGet, Path: "/me", Tag: tagAuthentication,
 		Summary: "Who you are", Fails: []fault.Code{fault.StorageUnavailable},
-		Response: me{LearnerView: example.Learner, OnboardingComplete: true},
+		Response: me{AccountView: exampleAccount, OnboardingComplete: true},
 	}, s.me)
 }
 
@@ -107,12 +111,28 @@ type signedInBody struct {
 	ExpiresIn    int64                      `json:"expires_in" doc:"Seconds that the access token is good for"`
 }
 
+// signedUpBody is signedInBody, or only pending.
+type signedUpBody struct {
+	Learner      *authentication.LearnerView `json:"learner,omitempty"`
+	AccessToken  string                      `json:"access_token,omitempty" doc:"Absent with transport cookie"`
+	RefreshToken string                      `json:"refresh_token,omitempty" doc:"Absent with transport cookie"`
+	TokenType    string                      `json:"token_type,omitempty"`
+	ExpiresIn    int64                       `json:"expires_in,omitempty" doc:"Seconds that the access token is good for"`
+	Pending      bool                        `json:"pending,omitempty" doc:"A mail must confirm the sign-up first"`
+}
+
+type signUpOut struct {
+	Status    int
+	SetCookie []http.Cookie `header:"Set-Cookie"`
+	Body      signedUpBody
+}
+
 type signedInOut struct {
 	SetCookie []http.Cookie `header:"Set-Cookie"`
 	Body      signedInBody
 }
 
-func (s *Server) signUp(ctx context.Context, in *signUpIn) (*signedInOut, error) {
+func (s *Server) signUp(ctx context.Context, in *signUpIn) (*signUpOut, error) {
 	got, err := s.deps.Authentication.SignUp(ctx, authentication.SignUpInput{
 		Email: in.Body.Email, Password: in.Body.Password, FullName: in.Body.FullName,
 		AcceptTerms: in.Body.AcceptTerms, AgeConfirmed: in.Body.AgeConfirmed,
@@ -121,7 +141,13 @@ func (s *Server) signUp(ctx context.Context, in *signUpIn) (*signedInOut, error)
 	if err != nil {
 		return nil, err
 	}
-	return handOut(ctx, got, in.Body.Transport), nil
+	if got.Pending {
+		return &signUpOut{Status: http.StatusAccepted, Body: signedUpBody{Pending: true}}, nil
+	}
+	out := handOut(ctx, got, in.Body.Transport)
+	b := out.Body
+	return &signUpOut{Status: http.StatusCreated, SetCookie: out.SetCookie, Body: signedUpBody{
+		Learner: &b.Learner, AccessToken: b.AccessToken, RefreshToken: b.RefreshToken, TokenType: b.TokenType, ExpiresIn: b.ExpiresIn}}, nil
 }
 
 type loginIn struct {
@@ -227,14 +253,14 @@ func (s *Server) logout(ctx context.Context, in *logoutIn) (*logoutOut, error) {
 }
 
 type me struct {
-	authentication.LearnerView
+	authentication.AccountView
 	OnboardingComplete bool `json:"onboarding_complete"`
 }
 
 type meOut struct{ Body me }
 
 func (s *Server) me(ctx context.Context, _ *struct{}) (*meOut, error) {
-	l, err := s.deps.Authentication.Me(ctx, authentication.LearnerID(learnerOf(ctx)))
+	l, err := s.deps.Accounts.Account(ctx, authentication.LearnerID(learnerOf(ctx)))
 	if err != nil {
 		return nil, err
 	}
@@ -242,7 +268,7 @@ func (s *Server) me(ctx context.Context, _ *struct{}) (*meOut, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &meOut{Body: me{LearnerView: l, OnboardingComplete: o.Complete}}, nil
+	return &meOut{Body: me{AccountView: l, OnboardingComplete: o.Complete}}, nil
 }
 
 // handOut answers with tokens by the transport that was asked for.

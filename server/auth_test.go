@@ -23,11 +23,15 @@ type fakeIssuer struct {
 	refreshed []string
 	loggedOut []authentication.LogoutInput
 	err       error
+	pending   bool
 }
 
 func (f *fakeIssuer) answer() (authentication.SignedIn, error) {
 	if f.err != nil {
 		return authentication.SignedIn{}, f.err
+	}
+	if f.pending {
+		return authentication.SignedIn{Pending: true}, nil
 	}
 	return authentication.SignedIn{
 		Learner: authentication.LearnerView{ID: "ann", Email: "ann@example.com", FullName: "Ann", CreatedAt: 7},
@@ -76,14 +80,22 @@ func (f *fakeIssuer) Verify(_ context.Context, token string) (authentication.Ide
 	if !ok {
 		return authentication.Identity{}, fault.New(fault.TokenExpired, "The token has expired.")
 	}
-	return authentication.Identity{LearnerID: authentication.LearnerID(who), SessionFamily: "fam-" + authentication.FamilyID(who), ExpiresAt: time.Unix(9, 0)}, nil
+	return authentication.Identity{LearnerID: authentication.LearnerID(who), SessionFamily: "fam-" + authentication.FamilyID(who), Role: roleOf(who), ExpiresAt: time.Unix(9, 0)}, nil
+}
+
+// roleOf is the role of the learners that are named after one.
+func roleOf(who string) authentication.Role {
+	if r, err := authentication.ParseRole(who); err == nil {
+		return r
+	}
+	return authentication.RoleLearner
 }
 
 func newAuthFixture(t *testing.T) (*fixture, *fakeIssuer) {
 	t.Helper()
 	iss := &fakeIssuer{}
 	return newFixture(t, func(d *Deps) {
-		d.Authentication, d.Authenticator = iss, NewAuthenticator(iss)
+		d.Authentication, d.Authenticator, d.Accounts = iss, NewAuthenticator(iss), &fakeAccounts{issuer: iss}
 		d.Onboarding = onboarding.New(&profiles{list: map[onboarding.LearnerID]onboarding.Record{}}, nil, nil)
 	}), iss
 }
@@ -172,6 +184,18 @@ func TestSignUpFailures(t *testing.T) {
 	wantProblem(t, w, fault.RateLimited)
 	if w.Header().Get("Retry-After") != "2" {
 		t.Fatalf("got Retry-After %q", w.Header().Get("Retry-After"))
+	}
+}
+
+func TestPendingSignUpSaysNothingElse(t *testing.T) {
+	t.Parallel()
+	f, iss := newAuthFixture(t)
+	iss.pending = true
+	for _, transport := range []string{"token", "cookie"} {
+		w := f.call(t, "POST", Prefix+"/auth/sign-up", strings.Replace(signUpBody, "%s", `,"transport":"`+transport+`"`, 1), ourOrigin)
+		if w.Code != http.StatusAccepted || strings.TrimSpace(w.Body.String()) != `{"pending":true}` || len(w.Result().Cookies()) != 0 {
+			t.Fatalf("%d %s %v", w.Code, w.Body, w.Result().Cookies())
+		}
 	}
 }
 
@@ -288,7 +312,7 @@ func TestMe(t *testing.T) {
 	wantProblem(t, f.call(t, "GET", Prefix+"/me", "", "Authorization: Bearer old"), fault.TokenExpired)
 	w := f.call(t, "GET", Prefix+"/me", "", ann)
 	m := bodyOf(t, w)
-	if w.Code != 200 || m["id"] != "ann" || m["email"] != "ann@example.com" || m["onboarding_complete"] != false || len(m) != 5 {
+	if w.Code != 200 || m["id"] != "ann" || m["email"] != "ann@example.com" || m["onboarding_complete"] != false || m["role"] != "learner" || m["email_verified"] != false || m["state"] != "active" || len(m) != 8 {
 		t.Fatalf("%d %v", w.Code, m)
 	}
 	iss.err = fault.New(fault.Unauthenticated, "Sign in first.")

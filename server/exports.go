@@ -36,10 +36,7 @@ func (s *Server) exportRoutes(a *api) {
 		return
 	}
 	list := func(item *huma.Schema, rows ...any) map[string]*huma.Response {
-		return map[string]*huma.Response{"200": {Description: "Whole, or the connection is cut: an array that ends is complete.", Content: map[string]*huma.MediaType{
-			"application/json": {Schema: &huma.Schema{Type: "array", Items: item}, Example: rows},
-			mediaNDJSON:        {Schema: item, Example: rows[0]},
-		}}}
+		return map[string]*huma.Response{"200": rowsOf(item, rows...)}
 	}
 	turn := a.OpenAPI().Components.Schemas.Schema(turnReflect, true, "Turn")
 	row := a.OpenAPI().Components.Schemas.Schema(exportReflect, true, "ExportRow")
@@ -51,6 +48,14 @@ func (s *Server) exportRoutes(a *api) {
 		Description: "A row is a conversation, newest first, or a message of the conversation before it.",
 		Fails:       []fault.Code{fault.StorageUnavailable}},
 		list(row, exportRow{Conversation: &exampleConversation}, exportRow{Message: &exampleTurns[0]}), nil, s.signedIn(s.exportTranscripts))
+}
+
+// rowsOf is the answer of an export, with some rows as examples.
+func rowsOf(item *huma.Schema, rows ...any) *huma.Response {
+	return &huma.Response{Description: "Whole, or the connection is cut: an array that ends is complete.", Content: map[string]*huma.MediaType{
+		"application/json": {Schema: &huma.Schema{Type: "array", Items: item}, Example: rows},
+		mediaNDJSON:        {Schema: item, Example: rows[0]},
+	}}
 }
 
 // signedIn lets a plain handler run only with a good token.

@@ -15,6 +15,7 @@ import (
 func (s *Server) routes() error {
 	s.engine.GET("/livez", gin.WrapF(s.livez))
 	s.engine.GET("/readyz", gin.WrapF(s.readyz))
+	s.engine.GET("/.well-known/jwks.json", s.jwks)
 
 	s.docsRoutes()
 	s.v1Routes()

@@ -11,7 +11,6 @@
 package server
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,7 +20,6 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"github.com/fluentpro/fluentpro/conversation"
 	v1 "github.com/fluentpro/fluentpro/server/v1"
 )
 
@@ -49,8 +47,6 @@ type Deps struct {
 	Onboarding     Onboarding
 	Practice       Practice
 	Conversations  Conversations
-	// Erase deletes a learner's conversation for good; nil: none can be.
-	Erase func(ctx context.Context, learner conversation.LearnerID, id conversation.ID) error
 	// V1 is the surface of the first version; nil leaves it out.
 	V1 *v1.API
 	// Transcripts may be nil: there are no exports then.

@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -73,8 +72,6 @@ type Log struct {
 	inc  *incarnations
 	// appends carries appends where there is one primary; nil on a cluster.
 	appends *combiner
-	// gate spares callers the wait for a Redis that hangs; nil on a cluster.
-	gate *gate
 	// listens tells whether this node hears a channel's bell.
 	listens func(channel string) bool
 }
@@ -99,7 +96,6 @@ func New(rdb redis.UniversalClient, reg Registry, opts Options) *Log {
 	}}
 	l.listens = func(string) bool { return false }
 	if one, ok := rdb.(*redis.Client); ok {
-		l.gate = newGate(one, opts.Timeout)
 		l.appends = &combiner{rdb: one, mode: opts.Mode, entries: opts.MaxEntries, timeout: opts.Timeout}
 	}
 	return l
@@ -121,19 +117,13 @@ func (l *Log) Spare(b *Bell) {
 func (l *Log) Incarnation(ctx context.Context, id conversation.ID) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.opts.Timeout)
 	defer cancel()
-	return guarded(ctx, l.gate, func() (int64, error) {
-		i, err := l.inc.of(ctx, shard(id))
-		return i.inc, down(err)
-	})
+	i, err := l.inc.of(ctx, shard(id))
+	return i.inc, down(err)
 }
 
 // run executes a script in the right incarnation; an INC answer is met by
 // learning the new one and building the call anew, keys included.
 func (l *Log) run(ctx context.Context, sc *redis.Script, id conversation.ID, args ...any) ([]string, error) {
-	return guarded(ctx, l.gate, func() ([]string, error) { return l.runOpen(ctx, sc, id, args) })
-}
-
-func (l *Log) runOpen(ctx context.Context, sc *redis.Script, id conversation.ID, args []any) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.opts.Timeout)
 	defer cancel()
 	s := shard(id)
@@ -167,13 +157,10 @@ func (l *Log) runAppend(ctx context.Context, id conversation.ID, args ...any) ([
 	if !known {
 		return l.run(ctx, appendScript, id, args...)
 	}
-	res, err := guarded(ctx, l.gate, func() ([]string, error) {
-		res, err := l.appends.do(ctx, l.ask(s, in, id, args))
-		return res, down(err)
-	})
+	res, err := l.appends.do(ctx, l.ask(s, in, id, args))
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, down(err)
 	case res[0] == "INC":
 		return l.run(ctx, appendScript, id, args...)
 	}
@@ -224,22 +211,10 @@ func verdict(res []string) ([]string, error) {
 	return nil, fmt.Errorf("script answered %q", res[0])
 }
 
-// in says which log is damaged.
-func in(err error, ep conversation.Epoch) error {
-	if d := (*conversation.DamagedError)(nil); errors.As(err, &d) {
-		d.Epoch = ep
-	}
-	return err
-}
-
-// down marks everything that is not an answer of ours as "unknown outcome",
-// except that a key holds something of another kind.
+// down marks everything that is not an answer of ours as "unknown outcome".
 func down(err error) error {
 	if err == nil {
 		return nil
-	}
-	if strings.Contains(err.Error(), "WRONGTYPE") {
-		return damaged("a key holds something of another kind")
 	}
 	return fmt.Errorf("%w: %w", conversation.ErrLogDown, err)
 }
@@ -266,7 +241,7 @@ func (l *Log) Active(ctx context.Context, id conversation.ID) (conversation.Acti
 		a.StopAt = atoi(r[12])
 	}
 	if a.State.Header, err = decodeHeader(id, r[18]); err != nil {
-		return a, in(err, a.Epoch)
+		return a, err
 	}
 	if r[11] == "1" {
 		a.OpenLen = atoi(r[10])
@@ -283,8 +258,8 @@ func (l *Log) Active(ctx context.Context, id conversation.ID) (conversation.Acti
 	if r[15] != "" {
 		a.State.Failure = json.RawMessage(r[15])
 	}
-	if a.State.Turns, err = decodeTurns(r[20:]); err != nil {
-		return a, in(err, a.Epoch)
+	if a.State.Turns, err = decodeTurns(id, r[20:]); err != nil {
+		return a, err
 	}
 	a.State.Head = decodeHead(r[17], a.State.Turns)
 	return a, nil
@@ -308,7 +283,7 @@ func (l *Log) Read(ctx context.Context, id conversation.ID, ep conversation.Epoc
 		}
 		ev, err := decodeEntry(id, seq, r[i+1])
 		if err != nil {
-			return p, in(err, ep)
+			return p, err
 		}
 		p.Events = append(p.Events, ev)
 	}
@@ -336,7 +311,7 @@ func (l *Log) Create(ctx context.Context, id conversation.ID, counter int64, see
 		if err != nil {
 			return conversation.Epoch{}, fmt.Errorf("encode turn: %w", err)
 		}
-		args = append(args, sealed(b))
+		args = append(args, b)
 	}
 	r, err := l.run(ctx, createScript, id, args...)
 	if err != nil {
@@ -386,7 +361,7 @@ func (l *Log) PutFact(ctx context.Context, id conversation.ID, ep conversation.E
 		if err != nil {
 			return 0, 0, fmt.Errorf("encode turn: %w", err)
 		}
-		turn = sealed(b)
+		turn = string(b)
 	}
 	ev := conversation.Event{Type: f.Type}
 	if ev.EndsRun() {

@@ -57,16 +57,19 @@ func (s *Service) Deactivate(ctx context.Context, in ConfirmedInput) error {
 	if _, err := s.confirmed(ctx, in); err != nil {
 		return err
 	}
-	return signedOut("deactivate", s.deactivate(ctx, in.Learner, ByLearner))
+	return signedOut("deactivate", s.deactivate(ctx, in.Learner, ByLearner, Actor{ID: in.Learner}))
 }
 
-func (s *Service) deactivate(ctx context.Context, learner LearnerID, by string) error {
+func (s *Service) deactivate(ctx context.Context, learner LearnerID, by string, actor Actor) error {
 	var ended []FamilyID
 	err := s.store.Update(ctx, learner, func(ctx context.Context, l *Learner, now time.Time) (err error) {
+		if err := actor.over(l); err != nil {
+			return err
+		}
 		if ended, err = s.store.EndLogins(ctx, learner, "", RevokedDeactivated); err != nil || !l.Deactivate(by, now) {
 			return err
 		}
-		return s.recordBy(ctx, by, l.ID(), events.LearnerDeactivated{LearnerID: string(learner)})
+		return s.record(ctx, actor.ID, events.LearnerDeactivated{LearnerID: string(learner)})
 	})
 	if err != nil {
 		return err
@@ -75,12 +78,22 @@ func (s *Service) deactivate(ctx context.Context, learner LearnerID, by string) 
 	return nil
 }
 
-// recordBy records what a learner or an operator did.
-func (s *Service) recordBy(ctx context.Context, by string, learner LearnerID, what events.Payload) error {
-	if by == ByOperator {
-		return s.record(ctx, ByOperator, what)
+// Actor is who does something to an account. ID is a learner's, or
+// "operator" for somebody at the machine itself.
+type Actor struct {
+	ID   LearnerID
+	Role Role
+}
+
+// AtTheMachine is whoever can run our commands: that is more than any role.
+var AtTheMachine = Actor{ID: ByOperator, Role: RoleAdmin}
+
+// over refuses what is done to an account that may more than the actor.
+func (a Actor) over(l *Learner) error {
+	if a.ID == l.ID() || a.Role.May(l.rec.Role) && a.Role.May(RoleOperator) {
+		return nil
 	}
-	return s.record(ctx, learner, what)
+	return fault.New(fault.Forbidden, "Your role does not reach to this account.")
 }
 
 // The use cases below are for operators: they take any account, and say
@@ -101,14 +114,13 @@ func (s *Service) Find(ctx context.Context, key string) (AccountView, error) {
 	return l.Account(), nil
 }
 
-// Accounts lists accounts by id, which is by age: those after one, of e-mails
-// that begin in a way. next is where the following page begins, "" after the
-// last.
-func (s *Service) Accounts(ctx context.Context, email string, after LearnerID, limit int) (list []AccountView, next LearnerID, err error) {
+// Accounts lists accounts, newest first: those before one, of e-mails that
+// begin in a way. next is where the following page begins, "" after the last.
+func (s *Service) Accounts(ctx context.Context, email string, before LearnerID, limit int) (list []AccountView, next LearnerID, err error) {
 	if limit < 1 || limit > 200 {
 		limit = 50
 	}
-	found, err := s.store.Learners(ctx, email, after, limit+1)
+	found, err := s.store.Learners(ctx, email, before, limit+1)
 	if err != nil {
 		return nil, "", fmt.Errorf("list accounts: %w", err)
 	}
@@ -125,10 +137,13 @@ func (s *Service) Accounts(ctx context.Context, email string, after LearnerID, l
 
 // SetRole says what an account may do. Its logins end, for their tokens say
 // the old role; the learner signs in again.
-func (s *Service) SetRole(ctx context.Context, learner LearnerID, role Role) error {
+func (s *Service) SetRole(ctx context.Context, by Actor, learner LearnerID, role Role) error {
 	role, err := ParseRole(string(role))
 	if err != nil {
 		return err
+	}
+	if !by.Role.May(RoleAdmin) {
+		return fault.New(fault.Forbidden, "Only an admin says who is what.")
 	}
 	var ended []FamilyID
 	err = s.store.Update(ctx, learner, func(ctx context.Context, l *Learner, _ time.Time) (err error) {
@@ -140,7 +155,7 @@ func (s *Service) SetRole(ctx context.Context, learner LearnerID, role Role) err
 		}
 		from := l.rec.Role
 		l.rec.Role = role
-		return s.record(ctx, ByOperator, events.RoleChanged{LearnerID: string(learner), From: string(from), To: string(role)})
+		return s.record(ctx, by.ID, events.RoleChanged{LearnerID: string(learner), From: string(from), To: string(role)})
 	})
 	if err != nil {
 		return noAccount(err)
@@ -150,19 +165,19 @@ func (s *Service) SetRole(ctx context.Context, learner LearnerID, role Role) err
 }
 
 // Suspend takes any account out of use; only Restore brings it back.
-func (s *Service) Suspend(ctx context.Context, learner LearnerID) error {
-	return noAccount(s.deactivate(ctx, learner, ByOperator))
+func (s *Service) Suspend(ctx context.Context, by Actor, learner LearnerID) error {
+	return noAccount(s.deactivate(ctx, learner, ByOperator, by))
 }
 
 // Restore takes any deactivated account into use again.
-func (s *Service) Restore(ctx context.Context, learner LearnerID) error {
+func (s *Service) Restore(ctx context.Context, by Actor, learner LearnerID) error {
 	return noAccount(s.store.Update(ctx, learner, func(ctx context.Context, l *Learner, _ time.Time) error {
-		if l.Active() {
-			return nil
+		if err := by.over(l); err != nil || l.Active() {
+			return err
 		}
 		if err := l.Reactivate(ByOperator); err != nil {
 			return err
 		}
-		return s.record(ctx, ByOperator, events.LearnerReactivated{LearnerID: string(learner)})
+		return s.record(ctx, by.ID, events.LearnerReactivated{LearnerID: string(learner)})
 	}))
 }

@@ -65,7 +65,7 @@ func TestDeactivateAndComeBack(t *testing.T) {
 	mustLogin(t, h.Service, "")
 	h.wantHappened(t, "reactivated")
 	// What an operator did the learner cannot undo.
-	if err := h.Suspend(t.Context(), up.Learner.ID); err != nil {
+	if err := h.Suspend(t.Context(), AtTheMachine, up.Learner.ID); err != nil {
 		t.Fatal(err)
 	}
 	_, err = h.Login(t.Context(), LoginInput{Email: "ana@example.com", Password: "correct horse"})
@@ -80,14 +80,14 @@ func TestDeactivateAndComeBack(t *testing.T) {
 	}
 	h.wantHappened(t, "deactivated")
 	for range 2 {
-		if err := h.Restore(t.Context(), up.Learner.ID); err != nil {
+		if err := h.Restore(t.Context(), AtTheMachine, up.Learner.ID); err != nil {
 			t.Fatal(err)
 		}
 	}
 	h.wantHappened(t, "reactivated")
 	mustLogin(t, h.Service, "")
-	wantCode(t, h.Suspend(t.Context(), "nobody"), fault.NotFound)
-	wantCode(t, h.Restore(t.Context(), "nobody"), fault.NotFound)
+	wantCode(t, h.Suspend(t.Context(), AtTheMachine, "nobody"), fault.NotFound)
+	wantCode(t, h.Restore(t.Context(), AtTheMachine, "nobody"), fault.NotFound)
 }
 
 func TestRolesAreInTheToken(t *testing.T) {
@@ -105,9 +105,9 @@ func TestRolesAreInTheToken(t *testing.T) {
 	if got := role(up.Tokens.AccessToken); got != RoleLearner {
 		t.Fatalf("got %q", got)
 	}
-	wantCode(t, h.SetRole(t.Context(), up.Learner.ID, "root"), fault.Invalid)
-	wantCode(t, h.SetRole(t.Context(), "nobody", RoleAdmin), fault.NotFound)
-	if err := h.SetRole(t.Context(), up.Learner.ID, RoleOperator); err != nil {
+	wantCode(t, h.SetRole(t.Context(), AtTheMachine, up.Learner.ID, "root"), fault.Invalid)
+	wantCode(t, h.SetRole(t.Context(), AtTheMachine, "nobody", RoleAdmin), fault.NotFound)
+	if err := h.SetRole(t.Context(), AtTheMachine, up.Learner.ID, RoleOperator); err != nil {
 		t.Fatal(err)
 	}
 	h.wantHappened(t, "role_changed")
@@ -118,10 +118,23 @@ func TestRolesAreInTheToken(t *testing.T) {
 	if got := role(in.Tokens.AccessToken); got != RoleOperator {
 		t.Fatalf("got %q", got)
 	}
-	if err := h.SetRole(t.Context(), up.Learner.ID, RoleOperator); err != nil || role(in.Tokens.AccessToken) != RoleOperator {
+	if err := h.SetRole(t.Context(), AtTheMachine, up.Learner.ID, RoleOperator); err != nil || role(in.Tokens.AccessToken) != RoleOperator {
 		t.Fatalf("no change must end no login: %v", err)
 	}
 	h.wantHappened(t)
+	// Nobody reaches above the own role.
+	operator, admin := Actor{ID: "o", Role: RoleOperator}, Actor{ID: "a", Role: RoleAdmin}
+	wantCode(t, h.SetRole(t.Context(), operator, up.Learner.ID, RoleLearner), fault.Forbidden)
+	if err := h.SetRole(t.Context(), admin, up.Learner.ID, RoleAdmin); err != nil {
+		t.Fatal(err)
+	}
+	wantCode(t, h.Suspend(t.Context(), operator, up.Learner.ID), fault.Forbidden)
+	wantCode(t, h.EraseAccount(t.Context(), operator, up.Learner.ID), fault.Forbidden)
+	wantCode(t, h.Suspend(t.Context(), Actor{ID: "l", Role: RoleLearner}, up.Learner.ID), fault.Forbidden)
+	if err := h.Suspend(t.Context(), admin, up.Learner.ID); err != nil {
+		t.Fatal(err)
+	}
+	wantCode(t, h.Restore(t.Context(), operator, up.Learner.ID), fault.Forbidden)
 	for _, c := range []struct {
 		have, want Role
 		may        bool
@@ -199,7 +212,7 @@ func TestEraseTakesEverythingOrNothing(t *testing.T) {
 	if again := mustSignUp(t, h.Service); again.Learner.ID == up.Learner.ID {
 		t.Fatal("the old account came back")
 	}
-	wantCode(t, h.EraseAccount(t.Context(), "nobody"), fault.NotFound)
+	wantCode(t, h.EraseAccount(t.Context(), AtTheMachine, "nobody"), fault.NotFound)
 }
 
 func TestAccountsForOperators(t *testing.T) {
@@ -226,6 +239,7 @@ func TestAccountsForOperators(t *testing.T) {
 		}
 		next = after
 	}
+	slices.Reverse(got)
 	if !slices.Equal(got, ids) {
 		t.Fatalf("got %v, want %v", got, ids)
 	}

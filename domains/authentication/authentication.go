@@ -75,9 +75,9 @@ type Repository interface {
 	// the store's own clock. ErrNoLearner when there is none, ErrEmailTaken
 	// when the new e-mail is in use.
 	Update(ctx context.Context, id LearnerID, fn func(ctx context.Context, l *Learner, now time.Time) error) error
-	// Learners lists accounts by id, from after the given one; email narrows
-	// to those whose address begins so.
-	Learners(ctx context.Context, email string, after LearnerID, limit int) ([]*Learner, error)
+	// Learners lists accounts, newest first, from before the given one ("" for
+	// the newest); email narrows to those whose address begins so.
+	Learners(ctx context.Context, email string, before LearnerID, limit int) ([]*Learner, error)
 	// Remove deletes the account with its logins and secrets. Call it in an
 	// Update of the same learner, after EndLogins.
 	Remove(ctx context.Context, id LearnerID) error
@@ -121,6 +121,8 @@ type Keys interface {
 	SigningKeys(ctx context.Context) ([]SigningKey, error)
 	// AddSigningKey answers ErrKeyExists when the key's number is taken.
 	AddSigningKey(ctx context.Context, k SigningKey) error
+	// RemoveSigningKeys deletes the keys with smaller numbers than n.
+	RemoveSigningKeys(ctx context.Context, n int64) error
 }
 
 // Store is everything this package keeps in SQL.
@@ -157,6 +159,9 @@ type Config struct {
 	// ConfirmSignUp makes an account usable only once its address was proven
 	// by mail, and sign-up answers the same for every address.
 	ConfirmSignUp bool
+	// KeyRotation is the age at which the newest signing key gets a successor
+	// [never].
+	KeyRotation time.Duration
 	// Holders keep personal data besides this package, in the order of an
 	// export.
 	Holders []NamedHolder
@@ -255,10 +260,4 @@ func (s *Service) Verify(ctx context.Context, accessToken string) (Identity, err
 		return Identity{}, errUnauthenticated
 	}
 	return id, err
-}
-
-// RotateSigningKey makes a new key that signs from now on; tokens of the older
-// ones stay good. Other nodes learn it when they meet its first token.
-func (s *Service) RotateSigningKey(ctx context.Context) error {
-	return s.tokens.ring.rotate(ctx)
 }

@@ -112,8 +112,9 @@ func (s *Service) lookEnded(ctx context.Context) error {
 // ended elsewhere (every 2 s), and which signing keys there are. It also
 // deletes what is over. While SQL is away it goes on with what it knows.
 func (s *Service) Run(ctx context.Context) {
-	ended, sweep := time.NewTicker(endedEvery), time.NewTicker(sweepEvery)
+	ended, keys, sweep := time.NewTicker(endedEvery), time.NewTicker(ringFresh), time.NewTicker(sweepEvery)
 	defer ended.Stop()
+	defer keys.Stop()
 	defer sweep.Stop()
 	failing := false
 	for {
@@ -126,6 +127,10 @@ func (s *Service) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ended.C:
+		case <-keys.C:
+			if err := s.tendKeys(ctx); err != nil && ctx.Err() == nil {
+				s.log.WarnContext(ctx, "signing keys are not tended", "err", err)
+			}
 		case <-sweep.C:
 			s.sweep(ctx)
 		}

@@ -14,7 +14,12 @@ import (
 )
 
 // SigningKey is an Ed25519 key of the built-in issuer. N counts the keys from
-// 1; the highest signs, all verify.
+// 1 and never goes back.
+//
+//	announced ──KeyAnnounce──▶ signing ──the next one signs──▶ verifying ──its last token ends──▶ retired
+//
+// A new key is published before it signs, so that every node, and whoever else
+// reads the published keys, knows it when its first token comes.
 type SigningKey struct {
 	N         int64
 	KID       string
@@ -28,6 +33,13 @@ const (
 	ringEvery = 10 * time.Second
 	// ringTimeout bounds one look.
 	ringTimeout = 5 * time.Second
+	// ringFresh is how often a node reads the keys anyway.
+	ringFresh = 30 * time.Second
+	// KeyAnnounce is how long a key is published before it signs.
+	KeyAnnounce = 10 * time.Minute
+	// keyFarewell is how long an old key verifies after the next one began to
+	// sign: the last token of a node that learned of it late.
+	keyFarewell = AccessTTL + clockLeeway + 2*ringFresh
 )
 
 // ring holds the keys in memory.
@@ -36,9 +48,10 @@ type ring struct {
 	now    func() time.Time
 	flight singleflight.Group
 
-	mu     sync.RWMutex // guards the rest
-	byKID  map[string]ed25519.PublicKey
-	newest SigningKey
+	mu sync.RWMutex // guards the rest
+	// keys are those of the store, oldest first.
+	keys  []SigningKey
+	byKID map[string]int
 	// looked is when an unknown kid last caused a look.
 	looked time.Time
 }
@@ -50,30 +63,31 @@ func newRing(ctx context.Context, store Keys, now func() time.Time) (*ring, erro
 	if err := r.load(ctx); err != nil {
 		return nil, err
 	}
-	if r.newest.N > 0 {
+	if len(r.keys) > 0 {
 		return r, nil
 	}
-	if err := r.rotate(ctx); err != nil {
+	if err := r.rotate(ctx, true); err != nil {
 		return nil, err
 	}
-	if r.newest.N == 0 {
+	if len(r.keys) == 0 {
 		return nil, errors.New("signing keys: the key just stored is not there")
 	}
 	return r, nil
 }
 
-// rotate stores a new key after the newest that this node knows. Losing the
-// race for its number is as good as winning it.
-func (r *ring) rotate(ctx context.Context) error {
+// rotate stores a new key after the newest that this node knows; at once, it
+// signs without having been announced. Losing the race for its number is as
+// good as winning it.
+func (r *ring) rotate(ctx context.Context, atOnce bool) error {
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return fmt.Errorf("make signing key: %w", err)
 	}
 	id := make([]byte, 12)
 	_, _ = rand.Read(id) // never fails
-	k := SigningKey{
-		N: r.signer().N + 1, KID: base64.RawURLEncoding.EncodeToString(id),
-		Private: private, CreatedAt: r.now(),
+	k := SigningKey{N: r.newest().N + 1, KID: base64.RawURLEncoding.EncodeToString(id), Private: private, CreatedAt: r.now()}
+	if atOnce {
+		k.CreatedAt = k.CreatedAt.Add(-KeyAnnounce)
 	}
 	if err := r.store.AddSigningKey(ctx, k); err != nil && !errors.Is(err, ErrKeyExists) {
 		return fmt.Errorf("store signing key: %w", err)
@@ -86,35 +100,74 @@ func (r *ring) load(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("load signing keys: %w", err)
 	}
-	m := make(map[string]ed25519.PublicKey, len(keys))
-	var newest SigningKey
-	for _, k := range keys {
-		public, ok := k.Private.Public().(ed25519.PublicKey)
-		if !ok {
+	m := make(map[string]int, len(keys))
+	for i, k := range keys {
+		if _, ok := k.Private.Public().(ed25519.PublicKey); !ok {
 			return fmt.Errorf("load signing keys: key %d is no ed25519 key", k.N)
 		}
-		m[k.KID] = public
-		if k.N > newest.N {
-			newest = k
-		}
+		m[k.KID] = i
 	}
 	r.mu.Lock()
-	r.byKID, r.newest = m, newest
+	r.keys, r.byKID = keys, m
 	r.mu.Unlock()
 	return nil
 }
 
+func (r *ring) newest() SigningKey {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if len(r.keys) == 0 {
+		return SigningKey{}
+	}
+	return r.keys[len(r.keys)-1]
+}
+
+// signer is the newest key that was announced long enough; the oldest has
+// nobody to wait for.
 func (r *ring) signer() SigningKey {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return r.newest
+	now := r.now()
+	for i := len(r.keys) - 1; i > 0; i-- {
+		if !now.Before(r.keys[i].signsFrom()) {
+			return r.keys[i]
+		}
+	}
+	if len(r.keys) == 0 {
+		return SigningKey{}
+	}
+	return r.keys[0]
 }
 
-func (r *ring) known(kid string) (ed25519.PublicKey, bool) {
+func (k SigningKey) signsFrom() time.Time { return k.CreatedAt.Add(KeyAnnounce) }
+
+// verifiesUntil is when key i is over, zero while no later one is to sign;
+// r.mu is held.
+func (r *ring) verifiesUntil(i int) time.Time {
+	if i+1 >= len(r.keys) {
+		return time.Time{}
+	}
+	return r.keys[i+1].signsFrom().Add(keyFarewell)
+}
+
+// retired reports whether key i verifies nothing any more; r.mu is held.
+func (r *ring) retired(i int) bool {
+	until := r.verifiesUntil(i)
+	return !until.IsZero() && r.now().After(until)
+}
+
+func (r *ring) known(kid string) (key ed25519.PublicKey, known bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	k, ok := r.byKID[kid]
-	return k, ok
+	i, ok := r.byKID[kid]
+	if !ok {
+		return nil, false
+	}
+	if r.retired(i) {
+		return nil, true
+	}
+	key, _ = r.keys[i].Private.Public().(ed25519.PublicKey) // load has made sure
+	return key, true
 }
 
 // public finds the key of a kid; nil without an error when there is none.

@@ -136,15 +136,17 @@ func (m *memory) Update(ctx context.Context, id LearnerID, fn func(context.Conte
 	})
 }
 
-func (m *memory) Learners(_ context.Context, email string, after LearnerID, limit int) ([]*Learner, error) {
+func (m *memory) Learners(_ context.Context, email string, before LearnerID, limit int) ([]*Learner, error) {
 	if err := m.enter(); err != nil {
 		return nil, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var out []*Learner
-	for _, id := range slices.Sorted(maps.Keys(m.learners)) {
-		if r := m.learners[id]; id > after && strings.HasPrefix(r.Email, email) && len(out) < limit {
+	ids := slices.Sorted(maps.Keys(m.learners))
+	slices.Reverse(ids)
+	for _, id := range ids {
+		if r := m.learners[id]; (before == "" || id < before) && strings.HasPrefix(r.Email, email) && len(out) < limit {
 			out = append(out, RehydrateLearner(r))
 		}
 	}
@@ -376,6 +378,16 @@ func (m *memory) AddSigningKey(_ context.Context, k SigningKey) error {
 		}
 	}
 	m.keys = append(m.keys, k)
+	return nil
+}
+
+func (m *memory) RemoveSigningKeys(_ context.Context, n int64) error {
+	if err := m.enter(); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.keys = slices.DeleteFunc(m.keys, func(k SigningKey) bool { return k.N < n })
 	return nil
 }
 

@@ -284,7 +284,7 @@ func TestForgottenPasswordTellsNothing(t *testing.T) {
 			}
 		}
 		h.wantHappened(t, "password_reset_requested")
-		if err := h.Suspend(t.Context(), up.Learner.ID); err != nil {
+		if err := h.Suspend(t.Context(), AtTheMachine, up.Learner.ID); err != nil {
 			t.Fatal(err)
 		}
 		h.happened()
@@ -339,7 +339,7 @@ func TestKillBetweenWritesLeavesNothing(t *testing.T) {
 			return h.Erase(context.Background(), ConfirmedInput{Learner: up.Learner.ID, Password: "correct horse"})
 		},
 		"set role": func(h *house, up SignedIn, _ string) error {
-			return h.SetRole(context.Background(), up.Learner.ID, RoleAdmin)
+			return h.SetRole(context.Background(), AtTheMachine, up.Learner.ID, RoleAdmin)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

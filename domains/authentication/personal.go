@@ -80,19 +80,22 @@ func (s *Service) Erase(ctx context.Context, in ConfirmedInput) error {
 	if _, err := s.confirmed(ctx, in); err != nil {
 		return err
 	}
-	return signedOut("erase", s.erase(ctx, in.Learner, in.Learner))
+	return signedOut("erase", s.erase(ctx, in.Learner, Actor{ID: in.Learner}))
 }
 
 // EraseAccount is Erase for operators.
-func (s *Service) EraseAccount(ctx context.Context, learner LearnerID) error {
-	return noAccount(s.erase(ctx, learner, ByOperator))
+func (s *Service) EraseAccount(ctx context.Context, by Actor, learner LearnerID) error {
+	return noAccount(s.erase(ctx, learner, by))
 }
 
 // erase deletes in one transaction: after a failure in between everything is
 // still there, and the wish can be repeated.
-func (s *Service) erase(ctx context.Context, learner, actor LearnerID) error {
+func (s *Service) erase(ctx context.Context, learner LearnerID, by Actor) error {
 	var ended []FamilyID
-	err := s.store.Update(ctx, learner, func(ctx context.Context, _ *Learner, _ time.Time) (err error) {
+	err := s.store.Update(ctx, learner, func(ctx context.Context, l *Learner, _ time.Time) (err error) {
+		if err := by.over(l); err != nil {
+			return err
+		}
 		if ended, err = s.store.EndLogins(ctx, learner, "", RevokedErased); err != nil {
 			return err
 		}
@@ -101,7 +104,7 @@ func (s *Service) erase(ctx context.Context, learner, actor LearnerID) error {
 				return fmt.Errorf("erase %s: %w", h.Name, err)
 			}
 		}
-		if err := s.record(ctx, actor, events.LearnerErased{LearnerID: string(learner)}); err != nil {
+		if err := s.record(ctx, by.ID, events.LearnerErased{LearnerID: string(learner)}); err != nil {
 			return err
 		}
 		return s.store.Remove(ctx, learner)

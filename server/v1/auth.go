@@ -47,9 +47,15 @@ func (a *API) signUp(ctx context.Context, r *Request) (Answer, error) {
 	got, err := a.auth.SignUp(ctx, authentication.SignUpInput{
 		Email: in.Email, Password: in.Password, FullName: in.FullName, DateOfBirth: in.DateOfBirth,
 		AcceptTerms: in.AcceptTerms != nil && *in.AcceptTerms, TermsNotAsked: in.AcceptTerms == nil,
+		RemoteIP: r.RemoteIP,
 	})
 	if err != nil {
 		return Answer{}, birthNeeded(err)
+	}
+	if got.Pending {
+		// The app expects tokens. A server that confirms sign-ups by mail has
+		// none yet, for anybody; the app can only say what the message says.
+		return Answer{Status: http.StatusAccepted, Body: object{"message": "We sent you a mail. Confirm your e-mail, then sign in."}}, nil
 	}
 	return Answer{Status: http.StatusCreated, Body: signedIn(got)}, nil
 }

@@ -183,15 +183,16 @@ func TestLearnersAreListed(t *testing.T) {
 			}
 			ids = append(ids, up.Learner.ID)
 		}
+		slices.Reverse(ids) // newest first
 		for _, c := range []struct {
-			email string
-			after authentication.LearnerID
-			limit int
-			want  []authentication.LearnerID
+			email  string
+			before authentication.LearnerID
+			limit  int
+			want   []authentication.LearnerID
 		}{
-			{"", "", 10, ids}, {"", "", 2, ids[:2]}, {"", ids[0], 10, ids[1:]}, {"ana_", "", 10, ids[:1]}, {"%", "", 10, nil}, {"ana", "", 10, ids[:2]},
+			{"", "", 10, ids}, {"", "", 2, ids[:2]}, {"", ids[0], 10, ids[1:]}, {"ana_", "", 10, ids[2:]}, {"%", "", 10, nil}, {"ana", "", 10, ids[1:]},
 		} {
-			list, err := store.Learners(t.Context(), c.email, c.after, c.limit)
+			list, err := store.Learners(t.Context(), c.email, c.before, c.limit)
 			var got []authentication.LearnerID
 			for _, l := range list {
 				got = append(got, l.ID())

@@ -116,9 +116,9 @@ func (s *Store) save(ctx context.Context, l *authentication.Learner) error {
 	return nil
 }
 
-// Learners lists accounts by id.
-func (s *Store) Learners(ctx context.Context, email string, after authentication.LearnerID, limit int) (list []*authentication.Learner, err error) {
-	q, args := "SELECT "+learnerColumns+" FROM learners WHERE id > ?", []any{string(after)}
+// Learners lists accounts, newest first: ids are UUIDv7.
+func (s *Store) Learners(ctx context.Context, email string, before authentication.LearnerID, limit int) (list []*authentication.Learner, err error) {
+	q, args := "SELECT "+learnerColumns+" FROM learners WHERE (? = '' OR id < ?)", []any{string(before), string(before)}
 	if email != "" {
 		q += " AND substr(email, 1, ?) = ?" // unlike LIKE it needs no escaping
 		args = append(args, utf8.RuneCountInString(email), email)
@@ -127,7 +127,7 @@ func (s *Store) Learners(ctx context.Context, email string, after authentication
 		l, err := scanLearner(rows)
 		list = append(list, l)
 		return err
-	}, q+" ORDER BY id LIMIT ?", append(args, limit)...)
+	}, q+" ORDER BY id DESC LIMIT ?", append(args, limit)...)
 	return list, err
 }
 

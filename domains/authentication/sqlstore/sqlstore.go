@@ -82,4 +82,10 @@ func (s *Store) AddSigningKey(ctx context.Context, k authentication.SigningKey) 
 	return failed("store signing key", err)
 }
 
+// RemoveSigningKeys deletes older keys.
+func (s *Store) RemoveSigningKeys(ctx context.Context, n int64) error {
+	_, err := s.db.Conn(ctx).ExecContext(ctx, "DELETE FROM signing_keys WHERE n < ?", n)
+	return failed("remove signing keys", err)
+}
+
 func micros(us int64) time.Time { return time.UnixMicro(us) }

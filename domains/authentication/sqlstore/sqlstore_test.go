@@ -148,7 +148,7 @@ func TestNodesStartingAtOnceShareAKey(t *testing.T) {
 			}
 		}
 		// A key made elsewhere later is learned from its first token.
-		if err := nodes[1].RotateSigningKey(t.Context()); err != nil {
+		if err := nodes[1].ReplaceSigningKeys(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		next, err := nodes[1].Refresh(t.Context(), up.Tokens.RefreshToken)
@@ -158,8 +158,23 @@ func TestNodesStartingAtOnceShareAKey(t *testing.T) {
 		if _, err := nodes[2].Verify(t.Context(), next.Tokens.AccessToken); err != nil {
 			t.Fatal(err)
 		}
-		if n := count(t, db, "SELECT count(*) FROM signing_keys"); n != 2 {
-			t.Fatalf("%d keys, want 2", n)
+		// And a key that was withdrawn is no longer taken.
+		for _, n := range nodes[1:3] {
+			if _, err := n.Verify(t.Context(), up.Tokens.AccessToken); fault.CodeOf(err) != fault.Unauthenticated {
+				t.Fatalf("got %v, want unauthenticated", err)
+			}
+		}
+		if n := count(t, db, "SELECT count(*) FROM signing_keys"); n != 1 {
+			t.Fatalf("%d keys, want the new one", n)
+		}
+		if err := nodes[3].RotateSigningKey(t.Context()); err != nil { // it knew key 1 only, so it loses the race for number 2
+			t.Fatal(err)
+		}
+		if err := nodes[3].RotateSigningKey(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if n := count(t, db, "SELECT max(n) FROM signing_keys"); n != 3 {
+			t.Fatalf("key %d, want 3", n)
 		}
 	})
 }

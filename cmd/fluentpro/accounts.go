@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/fluentpro/fluentpro/configs"
+	convsql "github.com/fluentpro/fluentpro/conversation/sqlstore"
+	"github.com/fluentpro/fluentpro/domains/authentication"
+	authsql "github.com/fluentpro/fluentpro/domains/authentication/sqlstore"
+	"github.com/fluentpro/fluentpro/domains/events"
+	eventsql "github.com/fluentpro/fluentpro/domains/events/sqlstore"
+	onboardingsql "github.com/fluentpro/fluentpro/domains/onboarding/sqlstore"
+	practicesql "github.com/fluentpro/fluentpro/domains/practice/sqlstore"
+	"github.com/fluentpro/fluentpro/internal/sqldb"
+	"github.com/fluentpro/fluentpro/internal/upstream/usage"
+)
+
+// accountsConfig is how accounts work here, for the server and for the
+// commands alike. public is the address of the page.
+func accountsConfig(cfg *configs.Config, db *sqldb.DB, recorder events.Recorder, trail events.Trail, public string) authentication.Config {
+	return authentication.Config{
+		Events: recorder, PublicURL: public, Holders: personalData(db, trail),
+		ConfirmSignUp: cfg.Accounts.SignUp == "confirmed", KeyRotation: cfg.Accounts.KeyRotation,
+	}
+}
+
+// personalData is everybody who keeps something about a learner, in the order
+// of an export. Whoever adds a table with a learner in it adds a holder here;
+// TestErasedLearnerIsNowhere looks into every table.
+func personalData(db *sqldb.DB, trail events.Trail) []authentication.NamedHolder {
+	return []authentication.NamedHolder{
+		{Name: "onboarding", Holder: onboardingsql.New(db)},
+		{Name: "practice", Holder: practicesql.New(db)},
+		{Name: "conversations", Holder: convsql.New(db)},
+		{Name: "usage", Holder: usage.New(db)},
+		{Name: "events", Holder: trailHolder{trail}},
+	}
+}
+
+// trailHolder exports and erases what the audit trail says of a learner. The
+// trail keeps that something happened, and when; what it was goes.
+type trailHolder struct{ trail events.Trail }
+
+// personalEvent is an event in an export.
+type personalEvent struct {
+	Type string    `json:"type"`
+	At   time.Time `json:"at"`
+	Data any       `json:"data"`
+}
+
+// ExportPersonal implements authentication.Holder.
+func (h trailHolder) ExportPersonal(ctx context.Context, learner string, add func(kind string, row any) error) error {
+	for _, kind := range personalAggregates {
+		for after := int64(0); ; {
+			list, err := h.trail.Read(ctx, events.Query{Aggregate: events.Aggregate{Kind: kind, ID: learner}, AfterSequence: after})
+			if err != nil {
+				return err
+			}
+			for _, e := range list {
+				if err := add("event", personalEvent{e.Type, e.At, e.Data}); err != nil {
+					return err
+				}
+				after = e.Sequence
+			}
+			if len(list) < events.MaxRead {
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// ErasePersonal implements authentication.Holder.
+func (h trailHolder) ErasePersonal(ctx context.Context, learner string) error {
+	for _, kind := range personalAggregates {
+		if err := h.trail.Erase(ctx, events.Aggregate{Kind: kind, ID: learner}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// personalAggregates are the kinds of aggregates whose id is a learner's.
+var personalAggregates = []string{"learner", "onboarding"}
+
+// openAccounts is the use cases of accounts without a server around them.
+// Nodes learn from SQL what a command changed, within seconds.
+func openAccounts(ctx context.Context, c *call) (*authentication.Service, func(), int) {
+	cfg, ok := c.config()
+	if !ok {
+		return nil, nil, exitUsage
+	}
+	db, err := sqldb.Open(ctx, cfg.SQL(), sqldb.Options{MaxConns: 2})
+	if err != nil {
+		return nil, nil, c.fail(exitUnavailable, "%v", err)
+	}
+	closeDB := func() { _ = db.Close() }
+	if have, want, err := db.SchemaVersion(ctx); err != nil || have != want {
+		closeDB()
+		if err != nil {
+			return nil, nil, c.fail(exitUnavailable, "read the schema version: %v", err)
+		}
+		return nil, nil, c.fail(exitConflict, "the database has schema %d, this binary %d; see fluentpro migrate", have, want)
+	}
+	trail := eventsql.New(db, eventsql.Options{})
+	s, err := authentication.New(ctx, authsql.New(db), accountsConfig(cfg, db, trail, trail, cfg.PageURL(cfg.Listen)))
+	if err != nil {
+		closeDB()
+		return nil, nil, c.fail(exitUnavailable, "%v", err)
+	}
+	return s, closeDB, exitOK
+}
