@@ -40,6 +40,7 @@ func commands() *command {
 			{name: "events", short: "the audit trail, without a server", subs: trailCommands()},
 			{name: "user", short: "look after accounts", subs: userCommands()},
 			{name: "keys", short: "the keys that sign tokens", subs: keysCommands()},
+			generateCommand(),
 			{name: "upstream", short: "tools for the model's side", subs: upstreamCommands()},
 			{name: "prompt", short: "the texts that models are told", subs: promptCommands()},
 			{name: "bench", short: "measure delay, CPU, memory and takeover on this machine", subs: benchCommands()},
