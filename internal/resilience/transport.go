@@ -42,7 +42,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			last = nil
 		}
 		tries++
-		resp, err := t.try(ctx, req, tries > 1)
+		resp, err := t.try(ctx, req, tries > 1) //nolint:bodyclose // the caller of RoundTrip closes the last one, discard the others
 		if err != nil {
 			if !replayable(req) {
 				err = &final{err}
