@@ -54,6 +54,7 @@ type Config struct {
 	Log      Log      `yaml:"log"`
 	Limits   Limits   `yaml:"limits"`
 	Accounts Accounts `yaml:"accounts"`
+	Wire     Wire     `yaml:"wire"`
 	Roles    Roles    `yaml:"roles"`
 	SMTP     SMTP     `yaml:"smtp"`
 	Mail     Mail     `yaml:"mail"`
@@ -121,6 +122,12 @@ type Limits struct {
 	Queue              int `yaml:"queue" doc:"most messages that wait for a reply in one conversation"`
 }
 
+// Wire is how connections are kept alive.
+type Wire struct {
+	Ping      time.Duration `yaml:"ping" doc:"silence on a WebSocket after which the server pings; a third of the idle limit of the proxies in front is a good value"`
+	Heartbeat time.Duration `yaml:"heartbeat" doc:"time between two signs of life on an event stream; a quarter of that limit is a good value"`
+}
+
 // The defaults below are those of every profile; a profile's file says only
 // what differs. DataDir, ops.listen and upstream.base_url are worked out at
 // load, because they depend on other things.
@@ -135,6 +142,7 @@ func defaults() Config {
 		Limits:     Limits{FrameBytes: 64 << 10, MessageChars: 8192, Subscriptions: 32, ConnectionsPerUser: 20, Queue: 4},
 		Roles:      Roles{Match: auto, Azure: AzureSearch{Index: "fluentpro-roles"}},
 		Accounts:   Accounts{SignUp: "immediate", KeyRotation: 90 * 24 * time.Hour},
+		Wire:       Wire{Ping: 20 * time.Second, Heartbeat: 15 * time.Second},
 		Lease:      3 * time.Second,
 		Heartbeat:  500 * time.Millisecond,
 		Drain:      20 * time.Second,

@@ -132,7 +132,7 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 		"upstream.continue": "prefix", "upstream.script.first_token": "1s", "upstream.script.tokens_per_second": "7.5", "ops.listen": "off",
 		"ops.token": "0123456789abcdef", "log.level": "error", "log.format": "json", "limits.frame_bytes": "99999", "limits.message_chars": "100",
 		"limits.subscriptions": "5", "limits.connections_per_user": "6", "limits.queue": "0", "public_origins": "https://a.example,https://b.example",
-		"advertise_addr": "10.0.0.1:9", "trusted_proxies": "10.0.0.0/8", "upstream.hedge": "2s", "allow_embedded": "redis", "allow_risks": "sql-fsync", "lease": "9s", "heartbeat": "1s", "drain": "0s", "checkpoint": "never",
+		"advertise_addr": "10.0.0.1:9", "trusted_proxies": "10.0.0.0/8", "upstream.hedge": "2s", "allow_embedded": "redis", "allow_risks": "sql-fsync", "wire.ping": "7s", "wire.heartbeat": "8s", "lease": "9s", "heartbeat": "1s", "drain": "0s", "checkpoint": "never",
 		"accounts.sign_up": "confirmed", "accounts.key_rotation": "48h0m0s",
 	}
 	maps.Copy(other, otherUpstream)

@@ -229,6 +229,8 @@ func (v *validator) times() {
 		v.bad("heartbeat", "%v is more than a third of %s=%v; a single lost beat would cost the lease", c.Heartbeat, v.env["lease"], c.Lease)
 	}
 	v.between("drain", c.Drain, 0, 10*time.Minute)
+	v.between("wire.ping", c.Wire.Ping, time.Second, 5*time.Minute)
+	v.between("wire.heartbeat", c.Wire.Heartbeat, time.Second, 5*time.Minute)
 	v.between("database.conn_idle", c.Database.ConnIdle, time.Second, 24*time.Hour)
 	v.between("database.conn_lifetime", c.Database.ConnLifetime, 10*time.Second, 7*24*time.Hour)
 	if c.Database.MaxConns == 1 && !c.EmbeddedDatabase() {

@@ -16,6 +16,7 @@ failed=
 for pkg in $(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' "$@"); do
 	dir=$(go list -f '{{.Dir}}' "$pkg")
 	grep -qs '^func Fuzz' "$dir"/*_test.go || continue
+	# shellcheck disable=SC2013 # names of functions hold no spaces
 	for target in $(sed -n 's/^func \(Fuzz[A-Za-z0-9]*\)(.*/\1/p' "$dir"/*_test.go); do
 		say "$pkg $target"
 		go test -run '^$' -fuzz "^$target\$" -fuzztime "${FUZZTIME:-60s}" "$pkg" || failed="$failed $target"

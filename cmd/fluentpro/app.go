@@ -216,7 +216,7 @@ func (a *App) wireFront(ctx context.Context) error {
 		Log: a.log, Node: a.members.Self().ID, Origins: origins, Problem: server.WriteProblem, Secure: server.IsHTTPS,
 		Limits: sessions.Limits{Frame: a.cfg.Limits.FrameBytes, Message: a.cfg.Limits.MessageChars,
 			Subscriptions: a.cfg.Limits.Subscriptions, ConnectionsPerUser: a.cfg.Limits.ConnectionsPerUser},
-		Times: a.drainTimes(),
+		Times: a.wireTimes(),
 	})
 	if err != nil {
 		return err

@@ -66,13 +66,14 @@ func (a *App) checks() []server.Check {
 	}
 }
 
-// drainTimes spread viewers over the drain; alone there is no other node to
+// wireTimes keep connections alive, and spread viewers over the drain; alone there is no other node to
 // go to, so they are simply let go.
-func (a *App) drainTimes() sessions.Times {
+func (a *App) wireTimes() sessions.Times {
+	t := sessions.Times{Ping: a.cfg.Wire.Ping, Heartbeat: a.cfg.Wire.Heartbeat, DrainSpread: a.cfg.Drain / 2, DrainGrace: 3 * time.Second}
 	if a.solo() {
-		return sessions.Times{DrainSpread: time.Millisecond, DrainGrace: 200 * time.Millisecond}
+		t.DrainSpread, t.DrainGrace = time.Millisecond, 200*time.Millisecond
 	}
-	return sessions.Times{DrainSpread: a.cfg.Drain / 2, DrainGrace: 3 * time.Second}
+	return t
 }
 
 // info is what the page may tell about this server.

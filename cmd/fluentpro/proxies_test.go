@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"math/big"
 	"net"
 	"net/http"
@@ -19,10 +20,12 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/fluentpro/fluentpro/configs"
 	"github.com/fluentpro/fluentpro/internal/client"
 	"github.com/fluentpro/fluentpro/internal/testenv"
 )
@@ -209,17 +212,27 @@ func TestProxyWithBareDefaults(t *testing.T) {
 	}
 }
 
-// A conversation in which nothing happens stays connected: heartbeats are more
-// frequent than any sensible limit. This proxy's is 21 s, not 60, because a test
-// has to wait for it.
+// idleScale shortens the proxy's limit of 60 s and our own times alike, so that
+// the test waits for twice the limit in seconds.
+const idleScale = 6
+
+// A conversation in which nothing happens stays connected through a proxy that
+// cuts what is silent for 60 s, over HTTP/1.1 and HTTP/2. The limit and the
+// default times of ping and heartbeat are divided by the same number; what has
+// to hold is their relation. TestDefaultsFitProxies holds the times themselves.
 func TestProxyIdleLimit(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
 		t.Skip("takes half a minute of silence")
 	}
-	c := newCluster(t)
-	plain, _, _ := nginx(t, strings.Replace(snippet(t, "nginx", "127.0.0.1:8080", c.a.addr(), "listen 443 ssl http2;", "listen PLAIN; listen SECURE ssl http2;",
-		"/etc/ssl/app.example.com.pem", "CERT", "/etc/ssl/app.example.com.key", "KEY"), "proxy_read_timeout 60s", "proxy_read_timeout 21s", 1))
+	cfg, err := configs.Load(configs.Input{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const limit = 60 * time.Second / idleScale
+	c := newCluster(t, "FLUENTPRO_WIRE_PING="+(cfg.Wire.Ping/idleScale).String(), "FLUENTPRO_WIRE_HEARTBEAT="+(cfg.Wire.Heartbeat/idleScale).String())
+	plain, secure, pool := nginx(t, strings.Replace(snippet(t, "nginx", "127.0.0.1:8080", c.a.addr(), "listen 443 ssl http2;", "listen PLAIN; listen SECURE ssl http2;",
+		"/etc/ssl/app.example.com.pem", "CERT", "/etc/ssl/app.example.com.key", "KEY"), "proxy_read_timeout 60s", fmt.Sprintf("proxy_read_timeout %ds", limit/time.Second), 1))
 	d := newDrivers(t)
 	l, first := ready(t, c.a.base)
 	all := d.guests(l, first, "http://"+plain, nativeKinds...)
@@ -227,7 +240,22 @@ func TestProxyIdleLimit(t *testing.T) {
 		g.send()
 		g.exact(g.ended(), false)
 	}
-	<-time.After(24 * time.Second)
+	quiet := l.converse()
+	streams := map[string]*silent{}
+	for major, h2 := range map[int]bool{1: false, 2: true} {
+		streams[fmt.Sprintf("HTTP/%d", major)] = l.listen(t, overTLS(t, pool, h2), "https://"+secure, quiet, major)
+	}
+	<-time.After(2*limit + time.Second)
+	for name, s := range streams {
+		if err := s.over.Load(); err != nil || s.beats.Load() < 4 {
+			t.Errorf("an event stream over %s: %d heartbeats, ended: %v", name, s.beats.Load(), err)
+		}
+	}
+	tag := newTag()
+	l.say(quiet, tag)
+	for name, s := range streams {
+		testenv.EventuallyTrue(t, soon, "the reply over "+name, func() bool { return s.done.Load() })
+	}
 	for _, g := range all {
 		g.tag = newTag()
 		g.send()
@@ -239,6 +267,64 @@ func TestProxyIdleLimit(t *testing.T) {
 		})
 		g.exact(e, false)
 	}
+}
+
+// TestDefaultsFitProxies: with the default times nothing is silent for half of
+// the 60 s after which proxies cut.
+func TestDefaultsFitProxies(t *testing.T) {
+	t.Parallel()
+	cfg, err := configs.Load(configs.Input{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, d := range map[string]time.Duration{"ping": cfg.Wire.Ping, "heartbeat": cfg.Wire.Heartbeat} {
+		if d <= 0 || d > 30*time.Second {
+			t.Errorf("%s is %v", name, d)
+		}
+	}
+}
+
+// silent is one event stream, read line by line; it never connects again.
+type silent struct {
+	beats atomic.Int64
+	done  atomic.Bool
+	over  atomic.Pointer[error]
+}
+
+func (l *learner) listen(t *testing.T, web *http.Client, base, conversation string, major int) *silent {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/api/v2/conversations/"+conversation+"/events", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+l.token)
+	res, err := web.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.ProtoMajor != major || res.StatusCode != http.StatusOK {
+		t.Fatalf("HTTP/%d: %s %s", major, res.Proto, res.Status)
+	}
+	s := &silent{}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		sc := bufio.NewScanner(res.Body)
+		sc.Buffer(nil, 1<<20)
+		for sc.Scan() {
+			switch {
+			case sc.Text() == "event: hb":
+				s.beats.Add(1)
+			case strings.Contains(sc.Text(), `"partner.completed"`):
+				s.done.Store(true)
+			}
+		}
+		err := fmt.Errorf("the stream ended: %w", errors.Join(sc.Err(), io.EOF))
+		s.over.Store(&err)
+	}()
+	t.Cleanup(func() { cancel(); _ = res.Body.Close(); <-ended })
+	return s
 }
 
 // overTLS is a client that speaks HTTP/1.1 or HTTP/2 only.
