@@ -193,6 +193,9 @@ type Checkpoint struct {
 	Base    int64
 	At, Len int64
 	Text    string
+	// Whole says that Text is all there is and takes the place of what is
+	// stored. Without it the text goes behind what stands at At.
+	Whole bool
 }
 
 // Finishing ends a run.

@@ -28,3 +28,8 @@ func TestBranches(t *testing.T) {
 	t.Parallel()
 	storetest.Branches(t, func(*testing.T) conversation.Store { return memstore.NewStore(memstore.NewDB(nil, nil), nil) })
 }
+
+func TestCheckpointsOnce(t *testing.T) {
+	t.Parallel()
+	storetest.Checkpoints(t, memstore.NewStore(memstore.NewDB(nil, nil), nil))
+}

@@ -131,12 +131,13 @@ func (s *Store) Checkpoint(ctx context.Context, cs []conversation.Checkpoint) er
 			if r == nil || r.Fence != k.Fence || r.State != conversation.RunRunning {
 				continue
 			}
-			if k.At != 0 && (r.TextLen != k.At || r.Base != k.Base) {
+			fits := r.TextLen == k.At && (r.Base == k.Base || k.At == 0 && r.Base < k.Base)
+			if !k.Whole && !fits {
 				continue
 			}
 			c = c.clone()
 			r = c.run(k.Run)
-			if k.At == 0 {
+			if k.Whole {
 				r.Text, r.TextLen = "", 0
 			}
 			r.Text, r.TextLen, r.Base = r.Text+k.Text, r.TextLen+k.Len, k.Base

@@ -168,9 +168,9 @@ func (s *Store) Checkpoint(ctx context.Context, cs []conversation.Checkpoint) er
 	sort.Slice(cs, func(i, j int) bool { return strings.Compare(string(cs[i].ID), string(cs[j].ID)) < 0 })
 	err := s.db.InTx(ctx, func(ctx context.Context) error {
 		for _, c := range cs {
-			q := `UPDATE runs SET text = text || ?, text_len = text_len + ?, base = ? WHERE conversation = ? AND run = ? AND fence = ? AND state = 'running' AND text_len = ? AND base = ?`
-			args := []any{c.Text, c.Len, c.Base, c.ID, c.Run, c.Fence, c.At, c.Base}
-			if c.At == 0 {
+			q := `UPDATE runs SET text = text || ?, text_len = text_len + ?, base = ? WHERE conversation = ? AND run = ? AND fence = ? AND state = 'running' AND text_len = ? AND (base = ? OR text_len = 0 AND base < ?)`
+			args := []any{c.Text, c.Len, c.Base, c.ID, c.Run, c.Fence, c.At, c.Base, c.Base}
+			if c.Whole {
 				q = `UPDATE runs SET text = ?, text_len = ?, base = ? WHERE conversation = ? AND run = ? AND fence = ? AND state = 'running'`
 				args = []any{c.Text, c.Len, c.Base, c.ID, c.Run, c.Fence}
 			}

@@ -360,7 +360,7 @@ func TestCheckpoint(t *testing.T) {
 			t.Errorf("claim carries %q (%d units, base %d)", cl.Text, cl.TextLen, cl.Base)
 		}
 		// A whole text replaces, for a rebuild.
-		whole := conversation.Checkpoint{ID: ids[0], Run: 1, Fence: cl.Fence, Base: 2, Len: 3, Text: "new"}
+		whole := conversation.Checkpoint{ID: ids[0], Run: 1, Fence: cl.Fence, Base: 2, Len: 3, Text: "new", Whole: true}
 		save(whole, cp(1, 4, "z"))
 		text(0, "new")
 		text(1, "x😀yz")

@@ -24,3 +24,8 @@ func TestBranches(t *testing.T) {
 		storetest.Branches(t, func(*testing.T) conversation.Store { return e.Store })
 	})
 }
+
+func TestCheckpointsOnce(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, e *env) { storetest.Checkpoints(t, e.Store) })
+}

@@ -412,3 +412,27 @@ func queued(t *testing.T, s conversation.Store) {
 	k.do(conversation.SendInput{Conversation: k.id, Learner: "o", Op: conversation.OpSelect, Run: 2}, nil)
 	k.shows("chosen", "text of a", "reply of run 2")
 }
+
+// Checkpoints are pieces of text: each goes behind what stands there, once,
+// however often and late its command arrives.
+func Checkpoints(t *testing.T, s conversation.Store) {
+	k := newTalk(t, s, "")
+	k.do(k.input(conversation.OpSend, "a", ""), nil)
+	cl := k.claim()
+	save := func(at int64, text string, whole bool, want string) {
+		t.Helper()
+		err := s.Checkpoint(t.Context(), []conversation.Checkpoint{{ID: k.id, Run: 1, Fence: cl.Fence, Base: 1, At: at, Len: conversation.UTF16Len(text), Text: text, Whole: whole}})
+		r, rerr := s.RunState(t.Context(), "o", k.id, 1)
+		if err != nil || rerr != nil || r.Text != want || r.TextLen != conversation.UTF16Len(want) || r.Base != 1 {
+			t.Errorf("%q at %d: stored %q (%d) base %d, want %q; %v %v", text, at, r.Text, r.TextLen, r.Base, want, err, rerr)
+		}
+	}
+	save(0, "a", false, "a")
+	save(0, "a", false, "a")
+	save(1, "b", false, "ab")
+	save(1, "b", false, "ab")
+	save(0, "a", false, "ab") // the first one again, late
+	save(5, "x", false, "ab")
+	save(0, "abc", true, "abc")
+	save(3, "d", false, "abcd")
+}

@@ -102,7 +102,7 @@ func (p *storePlayer) step(ctx context.Context) string {
 		return p.nameLog(ctx)
 	case n < 62:
 		cl, _ := pick(p, p.claims)
-		k := conversation.Checkpoint{ID: p.id, Run: cl.Run.No, Fence: cl.Fence, Base: 1, At: int64(p.rnd.IntN(3)), Len: 1, Text: "x"}
+		k := conversation.Checkpoint{ID: p.id, Run: cl.Run.No, Fence: cl.Fence, Base: 1, At: int64(p.rnd.IntN(3)), Len: 1, Text: "x", Whole: p.chance(15)}
 		return fmt.Sprintf("checkpoint at %d: %s", k.At, verdict(p.s.Checkpoint(ctx, []conversation.Checkpoint{k})))
 	case n < 66:
 		cl, _ := pick(p, p.claims)
