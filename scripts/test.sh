@@ -61,7 +61,7 @@ npm_locked() {
 }
 
 if [ -n "$node" ]; then
-	npm_locked web/client "TypeScript, React and esbuild, which check the client package"
+	npm_locked web/client "TypeScript, React, esbuild and terser, which check the client package"
 	npm_locked web/clienttests "the clients that are tested against the server"
 	for dir in web/client web/app; do
 		if [ -d "$dir/test" ]; then

@@ -8,12 +8,13 @@
 import readline from 'node:readline';
 import { aiChat } from './aisdk.mjs';
 import { agui } from './agui.mjs';
+import { minimal } from './minimal.mjs';
 import { nativeSSE, nativeWS, ownClient } from './native.mjs';
 
 const kinds = {
   'ai-5-0': aiChat, 'ai-5': aiChat, 'ai-6': aiChat, 'ai-7': aiChat,
   'ai-5-0+': aiChat, 'ai-5+': aiChat, 'ai-6+': aiChat, 'ai-7+': aiChat,
-  'ag-ui-0': agui, 'ag-ui-1': agui, eventsource: nativeSSE, ws: nativeWS, own: ownClient,
+  'ag-ui-0': agui, 'ag-ui-1': agui, eventsource: nativeSSE, ws: nativeWS, minimal, own: ownClient,
 };
 const clients = new Map();
 const tell = (name) => (event) => process.stdout.write(`${JSON.stringify({ name, ...event })}\n`);

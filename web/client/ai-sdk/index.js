@@ -29,7 +29,8 @@ export function resumingFetch(o = {}) {
     const resume = resumeOf(String(url), init);
     const body = new ReadableStream(splice(first.body, async () => {
       await pause();
-      const res = await again(() => ask(...resume), pause, tries, init.signal);
+      // 429: the connections that were just lost may still be counted.
+      const res = await again(() => ask(...resume), pause, tries, init.signal, /^(5|429)/);
       // It ended longer ago than the server keeps it for this: ask as at first.
       return res.status === 204 ? again(() => ask(url, init), pause, tries, init.signal) : res;
     }, tries));
@@ -44,12 +45,13 @@ export function resumingFetch(o = {}) {
  * @param {() => Promise<void>} pause
  * @param {number} tries
  * @param {AbortSignal | null | undefined} signal
+ * @param {RegExp} [passing] statuses that are
  */
-async function again(ask, pause, tries, signal) {
+async function again(ask, pause, tries, signal, passing = /^5/) {
   for (let n = 1; ; n++) {
     try {
       const res = await ask();
-      if (n >= tries || res.status < 500) return res;
+      if (n >= tries || !passing.test(String(res.status))) return res;
       await res.body?.cancel();
     } catch (err) {
       if (n >= tries || signal?.aborted) throw err;

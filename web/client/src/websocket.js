@@ -116,6 +116,17 @@ export function webSocket(o, sink) {
       if (want && !attached.has(c)) subscribe(c, want.cur ?? '');
     }, wait));
   };
+  // The token ends soon. Whatever fails here, the close that follows leads to
+  // another try.
+  const renew = async () => {
+    try {
+      if (!(await http.refresh())) return;
+      const token = await http.token();
+      send({ t: 'auth', ...(token ? { token } : { ticket: (await http.json('POST', '/tickets', {})).ticket }) });
+    } catch {
+      // As above.
+    }
+  };
 
   /** @param {{ data: unknown }} m */
   const frame = (m) => {
@@ -153,7 +164,7 @@ export function webSocket(o, sink) {
         else if (f.c) {
           sink.problem(f.c, toError(f));
           if (f.retryable && !attached.has(f.c) && !again.has(f.c)) retry(f.c, f.retry_ms);
-        }
+        } else if (f.code === 'token_expired') void renew();
         break;
       case 'sub_ok':
         attached.add(f.c);

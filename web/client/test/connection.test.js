@@ -260,3 +260,28 @@ test('an attach that failed for now is asked for again; passing trouble is not',
   await clock.advance(5000);
   assert.equal(s.frames('sub').length, 1);
 });
+
+test('a token that ends soon is renewed on the open connection', async () => {
+  let now = 'old';
+  const { sockets, client } = setup({ getToken: ({ refresh }) => { if (refresh) now = 'new'; return now; } });
+  client.connect();
+  await sockets.last().welcome();
+  await sockets.last().say({ t: 'err', code: 'token_expired', message: 'x', retryable: true, retry_ms: 60000 });
+  assert.deepEqual(sockets.last().frames('auth'), [{ t: 'auth', token: 'new' }]);
+  client.close();
+  // With a cookie, which no script can read, by a ticket.
+  const page = setup({ refresh: async () => true, route: (m, path) => (path === '/tickets' ? json(201, { ticket: 'tick', expires_in: 60 }) : json(200, {})) });
+  page.client.connect();
+  await page.sockets.last().welcome();
+  await page.sockets.last().say({ t: 'err', code: 'token_expired', message: 'x', retryable: true });
+  assert.deepEqual(page.sockets.last().frames('auth'), [{ t: 'auth', ticket: 'tick' }]);
+  page.client.close();
+  // Whoever has no new one waits for the close.
+  const out = setup({ getToken: () => 'fixed' });
+  out.client.connect();
+  await out.sockets.last().welcome();
+  await out.sockets.last().say({ t: 'err', code: 'token_expired', message: 'x', retryable: true });
+  assert.equal(out.sockets.last().frames('auth').length, 0);
+  assert.equal(out.client.status.state, 'online');
+  out.client.close();
+});

@@ -71,8 +71,8 @@ test('cut anywhere, cleanly or not, the answer comes once', async () => {
 });
 
 test('passing trouble is waited out, at the question and after a cut', async () => {
-  const busy = () => new Response('{"code":"overloaded"}', { status: 503 });
-  const { fetch, asked } = server(busy(), piece([...start, delta('one ')]), busy(), busy(), piece([...start, delta('one two'), ...end]));
+  const busy = (status = 503) => new Response('{"code":"overloaded"}', { status });
+  const { fetch, asked } = server(busy(), piece([...start, delta('one ')]), busy(), busy(429), piece([...start, delta('one two'), ...end]));
   assert.equal(textOf(await read(await fetch('/api/chat', post))), 'one two');
   assert.deepEqual(asked.map((a) => a.method), ['POST', 'POST', 'GET', 'GET', 'GET']);
 });
