@@ -26,6 +26,7 @@ func (s *Server) routes() error {
 	s.accountRoutes(a)
 	s.onboardingRoutes(a)
 	s.scenarioRoutes(a)
+	s.recommendationRoutes(a)
 	s.conversationRoutes(a)
 	s.branchRoutes(a)
 	s.streamRoutes(a)

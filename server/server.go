@@ -46,7 +46,9 @@ type Deps struct {
 	Accounts       Accounts
 	Onboarding     Onboarding
 	Practice       Practice
-	Conversations  Conversations
+	// Recommendations suggests scenarios.
+	Recommendations Recommender
+	Conversations   Conversations
 	// V1 is the surface of the first version; nil leaves it out.
 	V1 *v1.API
 	// Transcripts may be nil: there are no exports then.

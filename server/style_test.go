@@ -61,7 +61,7 @@ var publicOps = []string{"sign-up", "login", "refresh", "logout", "get-server-in
 	"verify-email", "reactivate", "get-jwks", "list-identity-providers"}
 
 // unpaged lists have a small bound of their own.
-var unpaged = []string{"list-logins", "list-onboarding-options", "list-role-matches", "list-identity-providers"}
+var unpaged = []string{"list-recommendations", "list-logins", "list-onboarding-options", "list-role-matches", "list-identity-providers"}
 
 // verbs begin an operation id; other names are those of single actions.
 var verbs = regexp.MustCompile(`^(get|list|create|update|set|delete|add|remove|end|begin|start|stop|cancel|resume|pause|send|edit|regenerate|read|export|stream|open|request|complete|reset|verify|forgot|change|confirm|deactivate|reactivate|erase|refresh|run|chat|sign|log|choose|switch|select|fork|rename|rate|retry|mark|finish|restore|archive|resend)(-|$|in|out)`)

@@ -180,8 +180,10 @@ func (a *App) wireCore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	onboard := onboarding.New(onboardingsql.New(a.db), roles, nil)
-	practise := practice.New(profiles{onboard}, start, practicesql.New(a.db), nil)
+	onboard := onboarding.New(onboardingsql.New(a.db).Recording(a.back.trail), roles, nil)
+	scenarios := practicesql.New(a.db)
+	practise := practice.New(profiles{onboard}, start, scenarios, nil)
+	a.back.duties.recommend = practice.NewRecommender(profiles{onboard}, scenarios, nil)
 	checkpoint := a.cfg.Checkpoint == "always" || a.cfg.Checkpoint == "auto" && embedded
 	a.runner = conversation.NewRunner(conversation.RunnerConfig{Lease: a.cfg.Lease, Total: a.client.Patience(), Checkpoint: checkpoint}, conversation.RunnerDeps{
 		Store: store, Log: rlog, Keeper: a.keeper, Model: a.client, Script: script{practise, onboard}, Members: a.members,
@@ -233,7 +235,7 @@ func (a *App) wireFront(ctx context.Context) error {
 	}
 	s, err := server.New(server.Deps{
 		Logger: a.log, Version: buildinfo.Read().Version, Origins: origins, TrustedProxies: a.cfg.TrustedProxies,
-		Authenticator: verifier{auth}, Authentication: auth, Accounts: auth, Onboarding: a.front.onboarding, Practice: a.front.practice, Conversations: a.engine, V1: old, Transcripts: a.front.store,
+		Authenticator: verifier{auth}, Authentication: auth, Accounts: auth, Onboarding: a.front.onboarding, Practice: a.front.practice, Recommendations: a.back.duties.recommend, Conversations: a.engine, V1: old, Transcripts: a.front.store,
 		WebSocket: a.sessions.ServeWS, Events: a.sessions.ServeSSE, Log: a.sessions.ServeLog, Replies: a.sessions.ServeReply, Tickets: a.sessions,
 		Static: web.Handler(), Info: a.info(), Checks: checks, Metrics: httpMetrics,
 	})

@@ -10,6 +10,7 @@ import (
 	"github.com/fluentpro/fluentpro/domains/events"
 	eventsql "github.com/fluentpro/fluentpro/domains/events/sqlstore"
 	"github.com/fluentpro/fluentpro/domains/jobs"
+	"github.com/fluentpro/fluentpro/domains/practice"
 	"github.com/fluentpro/fluentpro/internal/mail"
 	"github.com/fluentpro/fluentpro/internal/mail/once"
 )
@@ -24,7 +25,10 @@ type duties struct {
 	keep  time.Duration
 	now   func() time.Time
 
-	auth *authentication.Service
+	auth      *authentication.Service
+	recommend *practice.Recommender
+	// forgetLearner removes what practice derived from a learner's choices.
+	forgetLearner func(ctx context.Context, learner string) error
 }
 
 // aboutLearner are the arguments of jobs about one learner.
@@ -74,6 +78,7 @@ func (d *duties) kinds() []jobs.Kind {
 		d.letter("mail.password_changed", jobs.Normal, (*authentication.Service).MailPasswordChanged),
 		d.letter("mail.sign_up_repeated", jobs.Normal, (*authentication.Service).MailSignUpRepeated),
 		d.letter("mail.email_change", jobs.Urgent, (*authentication.Service).MailEmailChange),
+		{Name: "practice.recommend", Queue: jobs.Default, Policy: jobs.Base, Work: d.suggest},
 		{Name: "upkeep.forget", Queue: jobs.Upkeep, Priority: jobs.Low, Policy: jobs.Quick, Every: time.Hour, Work: d.forget},
 	}
 }
@@ -97,10 +102,39 @@ func (d *duties) subscribe(trail *eventsql.Store) {
 	on(events.PasswordChanged{}, "mail.password_changed")
 	on(events.SignUpRepeated{}, "mail.sign_up_repeated")
 	on(events.EmailChangeRequested{}, "mail.email_change")
+	erased, _ := events.LearnerErased{}.EventType()
+	trail.Subscribe(erased, func(ctx context.Context, e events.Event) error {
+		return d.forgetLearner(ctx, e.Aggregate.ID)
+	})
 }
 
-// groups are who listens to the stream.
-func (d *duties) groups() []*events.Group { return nil }
+// groups are who listens to the stream. What they enqueue is enqueued once for
+// each event, however often it comes.
+func (d *duties) groups() []*events.Group {
+	g := &events.Group{Name: "recommendations"}
+	suggest := func(ctx context.Context, e events.Event) error {
+		return d.queue.Enqueue(ctx, jobs.Order{Kind: "practice.recommend", Args: aboutLearner{e.Aggregate.ID}, Key: e.ID})
+	}
+	events.On(g, func(ctx context.Context, e events.Event, p events.OnboardingChanged) error {
+		if !p.Complete {
+			return nil // there is nothing to suggest yet
+		}
+		return suggest(ctx, e)
+	})
+	return []*events.Group{g}
+}
+
+// suggest makes a learner's recommendations anew if their choices changed.
+func (d *duties) suggest(ctx context.Context, j jobs.Job) error {
+	if d.recommend == nil {
+		return errNotWired
+	}
+	a, err := jobs.Decode[aboutLearner](j)
+	if err != nil {
+		return err
+	}
+	return d.recommend.Refresh(ctx, a.LearnerID)
+}
 
 // forget removes what was only remembered to do nothing twice.
 func (d *duties) forget(ctx context.Context, _ jobs.Job) error {

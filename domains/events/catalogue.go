@@ -47,6 +47,9 @@ var Catalogue = []Definition{
 	define[SignUpRepeated](),
 	define[LearnerReactivated](),
 	define[RoleChanged](),
+	define[EmailChangeRequested](),
+	define[OnboardingChanged](),
+	define[OnboardingCompleted](),
 }
 
 // Decode reads an event's data as P, of whatever version it was written.

@@ -91,8 +91,8 @@ func New(actor string, p Payload) Event {
 // The most an event may carry.
 const (
 	maxName = 64
-	// MaxData bounds Data, in bytes.
-	MaxData = 64 << 10
+	// MaxData bounds Data, in bytes; the longest profile is below it.
+	MaxData = 256 << 10
 )
 
 var typeName = regexp.MustCompile(`^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$`)

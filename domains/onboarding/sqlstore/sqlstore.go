@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/fluentpro/fluentpro/domains/events"
 	"github.com/fluentpro/fluentpro/domains/onboarding"
 	"github.com/fluentpro/fluentpro/internal/fault"
 	"github.com/fluentpro/fluentpro/internal/sqldb"
@@ -17,13 +18,17 @@ import (
 
 // Store implements onboarding.Repository.
 type Store struct {
-	db *sqldb.DB
+	db     *sqldb.DB
+	events events.Recorder
 }
 
 var _ onboarding.Repository = (*Store)(nil)
 
 // New makes a Store over a migrated database.
-func New(db *sqldb.DB) *Store { return &Store{db} }
+func New(db *sqldb.DB) *Store { return &Store{db: db, events: events.Discard} }
+
+// Recording makes a Store that records each change, in its transaction.
+func (s *Store) Recording(to events.Recorder) *Store { return &Store{db: s.db, events: to} }
 
 // attempts bounds how often Update begins again after a lost race. The row
 // lock makes races all but impossible; the version is what makes them harmless.
@@ -68,7 +73,11 @@ func (s *Store) update(ctx context.Context, learner onboarding.LearnerID, fn fun
 	if err != nil {
 		return err
 	}
-	version := p.Record().Version
+	version, wasComplete := p.Record().Version, p.IsComplete()
+	before, err := json.Marshal(p.Record())
+	if err != nil {
+		return fmt.Errorf("encode: %w", err)
+	}
 	if err := fn(p); err != nil {
 		return err
 	}
@@ -93,7 +102,19 @@ func (s *Store) update(ctx context.Context, learner onboarding.LearnerID, fn fun
 	if n != 1 {
 		return errRace
 	}
-	return nil
+	return s.record(ctx, learner, before, doc, wasComplete, p.IsComplete())
+}
+
+func (s *Store) record(ctx context.Context, learner onboarding.LearnerID, before, after []byte, wasComplete, isComplete bool) error {
+	changes, err := onboarding.Changes(before, after)
+	if err != nil || changes == nil {
+		return err
+	}
+	evs := []events.Event{events.New(string(learner), events.OnboardingChanged{LearnerID: string(learner), Changes: changes, Complete: isComplete})}
+	if isComplete && !wasComplete {
+		evs = append(evs, events.New(string(learner), events.OnboardingCompleted{LearnerID: string(learner)}))
+	}
+	return s.events.Record(ctx, evs...)
 }
 
 func (s *Store) read(ctx context.Context, learner onboarding.LearnerID, lock string) (*onboarding.Profile, error) {
