@@ -2,14 +2,16 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/fluentpro/fluentpro/configs"
 	convsql "github.com/fluentpro/fluentpro/conversation/sqlstore"
 	"github.com/fluentpro/fluentpro/domains/authentication"
 	authsql "github.com/fluentpro/fluentpro/domains/authentication/sqlstore"
 	"github.com/fluentpro/fluentpro/domains/events"
-	eventsql "github.com/fluentpro/fluentpro/domains/events/sqlstore"
 	onboardingsql "github.com/fluentpro/fluentpro/domains/onboarding/sqlstore"
 	practicesql "github.com/fluentpro/fluentpro/domains/practice/sqlstore"
 	"github.com/fluentpro/fluentpro/internal/sqldb"
@@ -103,8 +105,13 @@ func openAccounts(ctx context.Context, c *call) (*authentication.Service, func()
 		}
 		return nil, nil, c.fail(exitConflict, "the database has schema %d, this binary %d; see fluentpro migrate", have, want)
 	}
-	trail := eventsql.New(db, eventsql.Options{})
-	s, err := authentication.New(ctx, authsql.New(db), accountsConfig(cfg, db, trail, trail, cfg.PageURL(cfg.Listen)))
+	// What a command records causes the same jobs as elsewhere; a node does them.
+	back, err := newBackroom(cfg, db, "", nil, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		closeDB()
+		return nil, nil, c.fail(exitUsage, "%v", err)
+	}
+	s, err := authentication.New(ctx, authsql.New(db), accountsConfig(cfg, db, back.trail, back.trail, cfg.PageURL(cfg.Listen)))
 	if err != nil {
 		closeDB()
 		return nil, nil, c.fail(exitUnavailable, "%v", err)

@@ -14,7 +14,6 @@ import (
 	eventsql "github.com/fluentpro/fluentpro/domains/events/sqlstore"
 	"github.com/fluentpro/fluentpro/domains/jobs"
 	"github.com/fluentpro/fluentpro/domains/jobs/riverqueue"
-	practicesql "github.com/fluentpro/fluentpro/domains/practice/sqlstore"
 	"github.com/fluentpro/fluentpro/internal/mail"
 	"github.com/fluentpro/fluentpro/internal/mail/once"
 	"github.com/fluentpro/fluentpro/internal/resilience"
@@ -49,8 +48,7 @@ func newBackroom(cfg *configs.Config, db *sqldb.DB, node string, alive func(cont
 			b.relay.Wake()
 		}
 	}})
-	b.duties = &duties{trail: b.trail, mails: b.mails, keep: cfg.Events.Keep, now: time.Now,
-		forgetLearner: practicesql.New(db).DropRecommendations}
+	b.duties = &duties{trail: b.trail, mails: b.mails, keep: cfg.Events.Keep, now: time.Now}
 	few := func(n int) int {
 		if n == 0 {
 			return -1 // left to other nodes, in the queue's words

@@ -27,8 +27,6 @@ type duties struct {
 
 	auth      *authentication.Service
 	recommend *practice.Recommender
-	// forgetLearner removes what practice derived from a learner's choices.
-	forgetLearner func(ctx context.Context, learner string) error
 }
 
 // aboutLearner are the arguments of jobs about one learner.
@@ -102,10 +100,6 @@ func (d *duties) subscribe(trail *eventsql.Store) {
 	on(events.PasswordChanged{}, "mail.password_changed")
 	on(events.SignUpRepeated{}, "mail.sign_up_repeated")
 	on(events.EmailChangeRequested{}, "mail.email_change")
-	erased, _ := events.LearnerErased{}.EventType()
-	trail.Subscribe(erased, func(ctx context.Context, e events.Event) error {
-		return d.forgetLearner(ctx, e.Aggregate.ID)
-	})
 }
 
 // groups are who listens to the stream. What they enqueue is enqueued once for

@@ -20,17 +20,25 @@ func (s *Store) ExportPersonal(ctx context.Context, learner string, add func(kin
 			before = d.ID
 		}
 		if len(page) < exportPage {
-			return nil
+			break
 		}
 	}
+	list, basis, err := s.Recommendations(ctx, learner)
+	if err != nil || basis == "" {
+		return err
+	}
+	return add("recommendations", list)
 }
 
-// ErasePersonal deletes the learner's scenarios.
+// ErasePersonal deletes the learner's scenarios and recommendations.
 func (s *Store) ErasePersonal(ctx context.Context, learner string) error {
 	for _, table := range []string{"scenarios", "scenario_counters"} {
 		if _, err := s.db.Conn(ctx).ExecContext(ctx, "DELETE FROM "+table+" WHERE owner = ?", learner); err != nil {
 			return storage("erase scenarios", err)
 		}
+	}
+	if _, err := s.db.Conn(ctx).ExecContext(ctx, "DELETE FROM recommendations WHERE learner_id = ?", learner); err != nil {
+		return storage("erase recommendations", err)
 	}
 	return nil
 }

@@ -41,11 +41,3 @@ func (s *Store) PutRecommendations(ctx context.Context, learner, basis string, l
 	}
 	return nil
 }
-
-// DropRecommendations forgets a learner's list.
-func (s *Store) DropRecommendations(ctx context.Context, learner string) error {
-	if _, err := s.db.Conn(ctx).ExecContext(ctx, "DELETE FROM recommendations WHERE learner_id = ?", learner); err != nil {
-		return storage("drop recommendations", err)
-	}
-	return nil
-}

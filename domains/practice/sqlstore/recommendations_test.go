@@ -119,8 +119,17 @@ func TestRecommendations(t *testing.T) {
 		if got := pairs(list("bob")); !slices.Equal(got, []string{"clients/meetings"}) {
 			t.Fatalf("bob got %v", got)
 		}
-		if err := store.DropRecommendations(t.Context(), "ann"); err != nil || stored("ann") != 0 {
-			t.Fatalf("not dropped: %v", err)
+		exported := 0
+		if err := store.ExportPersonal(t.Context(), "ann", func(kind string, _ any) error {
+			if kind == "recommendations" {
+				exported++
+			}
+			return nil
+		}); err != nil || exported != 1 {
+			t.Fatalf("exported %d lists, %v", exported, err)
+		}
+		if err := store.ErasePersonal(t.Context(), "ann"); err != nil || stored("ann") != 0 {
+			t.Fatalf("not erased: %v", err)
 		}
 	})
 }
