@@ -56,11 +56,13 @@ type golden struct {
 	Answer  json.RawMessage `json:"answer"`
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t *testing.T) *rig { return newRigWith(t, slog.New(slog.DiscardHandler)) }
+
+func newRigWith(t *testing.T, log *slog.Logger) *rig {
 	t.Helper()
 	db := sqldbtest.SQLite(t)
 	auth, err := authentication.New(t.Context(), authsql.New(db), authentication.Config{
-		Hash: authentication.HashCost{MemoryKiB: 8, Passes: 1}, Log: slog.New(slog.DiscardHandler)})
+		Hash: authentication.HashCost{MemoryKiB: 8, Passes: 1}, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +73,7 @@ func newRig(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.handler, err = server.New(server.Deps{Logger: slog.New(slog.DiscardHandler), Authenticator: server.NewAuthenticator(auth),
+	r.handler, err = server.New(server.Deps{Logger: log, Authenticator: server.NewAuthenticator(auth),
 		Authentication: auth, Onboarding: onb, V1: r.api})
 	if err != nil {
 		t.Fatal(err)
