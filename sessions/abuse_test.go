@@ -232,6 +232,10 @@ func TestAbuse(t *testing.T) {
 			close(stop)
 			_ = nc.Close()
 			wg.Wait()
+			known := func(c sessions.CloseCode) bool { return c.Code == tc.code }
+			if !slices.ContainsFunc(sessions.CloseCodes, known) && !slices.ContainsFunc(fault.Codes, func(s fault.Spec) bool { return s.Close == tc.code }) {
+				t.Errorf("code %d is in no table", tc.code)
+			}
 			if code == 0 && tc.again != "" {
 				// Who sends on and on is hung up on in the end; the reset may overtake
 				// the close frame. What the server meant is in its metrics.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/fluentpro/fluentpro/configs"
 	"github.com/fluentpro/fluentpro/internal/fault"
+	"github.com/fluentpro/fluentpro/sessions"
 )
 
 func TestErrorTable(t *testing.T) {
@@ -31,6 +32,12 @@ func TestErrorTable(t *testing.T) {
 		fmt.Fprintf(&b, "| `%s` | %d | %s | %s | %s |\n", s.Code, s.Status, end, s.Retry, s.Title)
 	}
 	part(t, "docs/protocol.md", "codes", b.String())
+	b.Reset()
+	b.WriteString("| close | what helps | meaning |\n| --- | --- | --- |\n")
+	for _, c := range sessions.CloseCodes {
+		fmt.Fprintf(&b, "| %d | %s | %s |\n", c.Code, c.Retry, c.Meaning)
+	}
+	part(t, "docs/protocol.md", "closes", b.String())
 }
 
 func TestSettingsTable(t *testing.T) {
