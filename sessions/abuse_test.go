@@ -262,7 +262,7 @@ func TestAbuse(t *testing.T) {
 // measured is the growth of the whole process's heap and stacks, this test's
 // own end of the connections included, after a collection. Those that do not
 // read are cut with 4008.
-func TestAbuseMemory(t *testing.T) { //nolint:paralleltest // others would be measured too
+func TestAbuseMemory(t *testing.T) { // alone: others would be measured too
 	const peers, each = 100, 256 << 10
 	r, m, ended := abused(t, func(c *sessions.Config) {
 		c.Times.Write, c.Times.Ping, c.Times.Message = 3*time.Second, time.Hour, time.Hour

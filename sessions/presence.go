@@ -14,20 +14,24 @@ var errTooMany = &fault.Error{Code: fault.TooManyConnections, Message: "Too many
 // for it. A Store that does not answer costs nobody a connection: then this
 // node's own count alone is the limit.
 func (m *Manager) present(ctx context.Context, c Connection) error {
-	store := m.cfg.Store
-	if store == nil || m.rep.failing.Load() {
+	if m.cfg.Store == nil || m.rep.failing.Load() {
 		return nil
 	}
-	for again := false; ; again = true {
-		ok, err := store.Enter(ctx, c, m.lim.ConnectionsPerUser)
-		if m.rep.note(err); err != nil || ok {
-			return nil
-		}
-		if again {
-			return errTooMany
-		}
-		m.rep.flushExits(ctx) // places that were left a moment ago
+	if m.tryEnter(ctx, c) {
+		return nil
 	}
+	m.rep.flushExits(ctx) // places that were left a moment ago
+	if m.tryEnter(ctx, c) {
+		return nil
+	}
+	return errTooMany
+}
+
+// tryEnter reports whether there was a place, or nobody to ask for one.
+func (m *Manager) tryEnter(ctx context.Context, c Connection) bool {
+	ok, err := m.cfg.Store.Enter(ctx, c, m.lim.ConnectionsPerUser)
+	m.rep.note(err)
+	return ok || err != nil
 }
 
 // absent takes it back.

@@ -24,8 +24,8 @@ type visit struct {
 	// dirty: there is more to write than a sign of life; urgent: it may not
 	// wait for Times.Report.
 	dirty, urgent bool
-	// lost: another connection has the session by now, or it was deleted;
-	// nothing is written any more.
+	// lost: another connection has the session by now; nothing is written any
+	// more.
 	lost  bool
 	saved time.Time
 }
@@ -130,18 +130,4 @@ func (v *visit) write(ctx context.Context) error {
 	v.dirty = v.dirty || dirty && err != nil
 	v.lost = v.lost || err == nil && out == Taken
 	return err
-}
-
-// forget deletes the session, if it is still this connection's.
-func (v *visit) forget(ctx context.Context) error {
-	v.io.Lock()
-	defer v.io.Unlock()
-	v.mu.Lock()
-	id, user, was := v.s.ID, v.s.User, v.lost
-	v.lost = true
-	v.mu.Unlock()
-	if was || v.rep.store == nil {
-		return nil
-	}
-	return v.rep.store.Delete(ctx, id, user)
 }
