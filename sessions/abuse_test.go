@@ -153,8 +153,8 @@ func closing(br *bufio.Reader) (code, frames int, err error) {
 		if err != nil {
 			return 0, frames, err
 		}
-		if head[0] == 0x88 {
-			return int(binary.BigEndian.Uint16(append(body, 0, 0))), frames, nil
+		if head[0] == 0x88 && n >= 2 {
+			return int(binary.BigEndian.Uint16(body)), frames, nil
 		}
 	}
 }
