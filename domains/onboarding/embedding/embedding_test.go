@@ -66,7 +66,7 @@ func (m *model) asked() int {
 	return n
 }
 
-func newModel() *model { return &model{dimensions: 4096} }
+func newModel() *model { return &model{dimensions: 1024} }
 
 func newMatcher(m *model, name string, db *sqldb.DB) *embedding.Matcher {
 	return embedding.New(name, m, sqlstore.NewVectors(db), resilience.New(resilience.Config{Service: "embeddings", Attempts: 1}), nil)
@@ -224,7 +224,7 @@ func TestAModelThatChangesItsLength(t *testing.T) {
 	m := newMatcher(em, "m", db)
 	match(t, m, chinese)
 	em.mu.Lock()
-	em.dimensions = 2048
+	em.dimensions = 768
 	em.mu.Unlock()
 	q := chinese
 	q.Learner = "bob"
@@ -239,7 +239,7 @@ func TestAModelThatChangesItsLength(t *testing.T) {
 		t.Fatal(err)
 	}
 	em.mu.Lock()
-	em.dimensions = 1024
+	em.dimensions = 512
 	em.mu.Unlock()
 	if got := match(t, newMatcher(em, "m", db), chinese); got[0].Role != "claims_adjuster" {
 		t.Fatalf("got %+v", got)
