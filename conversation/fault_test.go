@@ -286,6 +286,33 @@ func TestRedisAwayWhileWriting(t *testing.T) {
 	}
 }
 
+// What was committed while Redis hung is in the first read after it, on the
+// node that committed it and on one that looked meanwhile.
+func TestAReadAfterAHangHasWhatWasCommitted(t *testing.T) {
+	t.Parallel()
+	db, r := realPair(t)
+	n := newNode(t, db, r.Addr, &model{words: 3}, rigOptions{})
+	other := newNode(t, db, r.Addr, &model{words: 3}, rigOptions{})
+	id := newChat(t, n)
+	snapshot(t, n, id) // both know the log by now
+	snapshot(t, other, id)
+	n.dead() // nobody claims the run: only the read can notice
+	other.dead()
+	r.Pause()
+	send(t, n, id, "c", "go")
+	snapshot(t, other, id)
+	r.Resume()
+	for name, who := range map[string]*node{"who committed it": n, "who looked meanwhile": other} {
+		eventually(t, name+" reads from Redis again", func() bool {
+			st, cur, err := who.engine.Snapshot(t.Context(), owner, id)
+			if err == nil && lastTurn(st).Text != "go" {
+				t.Fatalf("%s reads a picture without the message, cursor %q", name, cur)
+			}
+			return err == nil && cur != ""
+		})
+	}
+}
+
 func TestReplyCompletesInSQLWithoutRedis(t *testing.T) {
 	t.Parallel()
 	db, r := realPair(t)

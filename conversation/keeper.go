@@ -54,6 +54,23 @@ func (k *Keeper) learn(id ID, ep Epoch) {
 	}
 }
 
+// forget has the next reader of a conversation ask SQL.
+func (k *Keeper) forget(id ID) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.names, id)
+}
+
+// Doubt forgets every name: a log that this node knows may lack facts, because
+// Redis was away when they were committed, or whoever committed them died
+// before they were in the log. The next read of each conversation compares
+// with SQL and brings what is missing.
+func (k *Keeper) Doubt() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	clear(k.names)
+}
+
 // Active returns the conversation's live state from the log that SQL names,
 // making that log if there is none. A warm read asks only Redis. ErrLogDown
 // says that Redis does not answer; ErrLogMissing that a writer is about to
@@ -64,6 +81,9 @@ func (k *Keeper) Active(ctx context.Context, id ID) (Active, error) {
 		a, err := k.log.Active(ctx, id)
 		if err == nil && a.Epoch == k.name(id) {
 			return a, nil
+		}
+		if errors.Is(err, ErrLogDown) {
+			k.Doubt()
 		}
 		if err != nil && !errors.Is(err, ErrLogMissing) {
 			return a, err
@@ -183,7 +203,10 @@ func (k *Keeper) Publish(ctx context.Context, id ID, facts []Fact) {
 		err = k.put(ctx, id, rec.Log, facts)
 	}
 	if gap := (*GapError)(nil); errors.As(err, &gap) {
-		_ = k.CatchUp(ctx, id, 0) // best effort, as said
+		err = k.CatchUp(ctx, id, 0)
+	}
+	if err != nil {
+		k.forget(id)
 	}
 }
 

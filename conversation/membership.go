@@ -61,6 +61,8 @@ type Membership struct {
 	// onDead is called when the others have given this node up, before it
 	// registers anew.
 	onDead func()
+	// onLoss is called when a node that lived does so no more.
+	onLoss func()
 
 	mu    sync.Mutex // guards what follows
 	self  Node
@@ -70,7 +72,7 @@ type Membership struct {
 // Join registers self and returns its Membership. Call Run to keep it.
 func Join(ctx context.Context, store Nodes, self Node, cfg MembershipConfig, log *slog.Logger) (*Membership, error) {
 	cfg.defaults()
-	m := &Membership{cfg: cfg, store: store, log: log, self: self, onDead: func() {}}
+	m := &Membership{cfg: cfg, store: store, log: log, self: self, onDead: func() {}, onLoss: func() {}}
 	if err := store.Register(ctx, self); err != nil {
 		return nil, err
 	}
@@ -80,6 +82,10 @@ func Join(ctx context.Context, store Nodes, self Node, cfg MembershipConfig, log
 
 // OnDead sets what drops this node's runs when it was declared dead.
 func (m *Membership) OnDead(fn func()) { m.onDead = fn }
+
+// OnLoss sets what is called when another node has died or left; it must not
+// block. Set it before Run.
+func (m *Membership) OnLoss(fn func()) { m.onLoss = fn }
 
 // Self is this node; its ID changes when it had to register anew.
 func (m *Membership) Self() Node {
@@ -170,8 +176,12 @@ func (m *Membership) look(ctx context.Context) error {
 		alive = append(alive, n.ID)
 	}
 	m.mu.Lock()
+	lost := slices.ContainsFunc(m.alive, func(id string) bool { return !slices.Contains(alive, id) })
 	m.alive = alive
 	m.mu.Unlock()
+	if lost {
+		m.onLoss()
+	}
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -172,6 +173,21 @@ func TestOneThatBeatsInBetweenIsAlive(t *testing.T) {
 		}
 		if c.state("other") != "active" || c.beaten("other") == 0 {
 			t.Errorf("state %s after %d beats in between", c.state("other"), c.beaten("other"))
+		}
+	})
+}
+
+func TestTheLossOfANodeIsTold(t *testing.T) {
+	joined(t, conversation.MembershipConfig{Dial: dial(nil)}, func(t *testing.T, _ *cluster, m *conversation.Membership) {
+		var lost atomic.Int64
+		m.OnLoss(func() { lost.Add(1) })
+		time.Sleep(time.Second)
+		if !m.IsAlive("other") || lost.Load() != 0 {
+			t.Fatalf("lost %d nodes while both live", lost.Load())
+		}
+		time.Sleep(10 * time.Second)
+		if m.IsAlive("other") || lost.Load() != 1 {
+			t.Errorf("told %d times of a node that is dead", lost.Load())
 		}
 	})
 }

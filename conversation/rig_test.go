@@ -171,6 +171,8 @@ func newNode(t *testing.T, db *sqldb.DB, addr string, m conversation.Model, o ri
 	n.runner = conversation.NewRunner(conversation.RunnerConfig{Lease: time.Second, Checkpoint: o.checkpoint}, conversation.RunnerDeps{
 		Store: n.store, Log: log, Keeper: n.keeper, Model: m, Script: o.script, Members: n.members, Locks: n.locks, Metrics: metrics, Logger: lg})
 	n.members.OnDead(n.runner.DropAll)
+	n.members.OnLoss(n.keeper.Doubt)
+
 	n.claimer = conversation.NewClaimer(n.store, n.runner, n.members, n.locks, time.Second, 50*time.Millisecond, metrics, lg)
 	n.engine = conversation.NewEngine(n.store, n.log, n.keeper, n.runner, n.claimer, metrics, conversation.Limits{})
 	ctx, cancel := context.WithCancel(context.Background())

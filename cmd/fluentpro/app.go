@@ -189,6 +189,7 @@ func (a *App) wireCore(ctx context.Context) error {
 		Store: store, Log: rlog, Keeper: a.keeper, Model: a.client, Script: script{practise, onboard}, Members: a.members,
 		Locks: locks, Metrics: metrics, Logger: a.log})
 	a.members.OnDead(a.runner.DropAll)
+	a.members.OnLoss(a.keeper.Doubt)
 	a.claimer = conversation.NewClaimer(store, a.runner, a.members, locks, a.cfg.Lease, a.cfg.Heartbeat/2, metrics, a.log)
 	queue := a.cfg.Limits.Queue
 	if queue == 0 {
