@@ -251,10 +251,18 @@ func (st *stage) failOver(ctx context.Context, alive bool) (lost int, err error)
 	}
 	st.fault("redis-failover", "redis", "begin", fmt.Sprintf("%d entries, the old primary is %s", lost, how))
 	if alive {
-		if _, err := redisDo(s.addrs[0], "SENTINEL", "FAILOVER", "main"); err != nil {
-			return 0, err
+		// On a starved machine a Sentinel may find the replica too far behind to
+		// be asked for it; then the primary has to die.
+		ferr := until(ctx, 20*time.Second, func() error {
+			_, err := redisDo(s.addrs[0], "SENTINEL", "FAILOVER", "main")
+			return err
+		})
+		if ctx.Err() != nil {
+			return 0, ferr
 		}
-	} else {
+		alive = ferr == nil
+	}
+	if !alive {
 		old.kill()
 		old.front.dropAll()
 	}

@@ -78,6 +78,6 @@ func (s *standIn) write(rec *history.Recorder) {
 			ended = time.Since(begun)
 		}
 		rec.Add(history.Record{K: history.Up, P: "model", CID: c.Tag, ID: int64(c.No), Kept: int64(c.Kept), Continued: c.Continued,
-			Sent: int64(c.Sent), T0: c.Started.Sub(begun).Nanoseconds(), Ended: ended.Nanoseconds(), End: c.End, Code: strconv.Itoa(c.Status)})
+			Sent: int64(c.From + c.Sent), T0: c.Started.Sub(begun).Nanoseconds(), Ended: ended.Nanoseconds(), End: c.End, Code: strconv.Itoa(c.Status)})
 	}
 }
