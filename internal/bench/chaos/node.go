@@ -36,7 +36,7 @@ func (n *node) launch() error { return n.start() }
 
 // ready waits until it serves.
 func (n *node) ready(ctx context.Context) error {
-	err := until(ctx, 60*time.Second, func() error {
+	err := until(ctx, 3*time.Minute, func() error {
 		if n.gone() {
 			return nil
 		}

@@ -100,7 +100,7 @@ var darkening = scenario{
 // again waits until a node serves that may have ended because Redis was not
 // there yet; a supervisor would start it as often.
 func (n *node) again(ctx context.Context) error {
-	return until(ctx, 60*time.Second, func() error {
+	return until(ctx, 3*time.Minute, func() error {
 		if n.gone() {
 			if err := n.launch(); err != nil {
 				return err

@@ -153,7 +153,7 @@ func withSentinels(ctx context.Context, dir string) (_ *redisSet, err error) {
 		s.sentinels, s.addrs = append(s.sentinels, p), append(s.addrs, "127.0.0.1:"+port)
 	}
 	s.url = "redis://" + s.addrs[0] + "?master_name=main&addr=" + s.addrs[1] + "&addr=" + s.addrs[2]
-	return s, until(ctx, 60*time.Second, func() error { return s.settled() })
+	return s, until(ctx, 3*time.Minute, func() error { return s.settled() })
 }
 
 func replicaOf(r *redisServer) string {
@@ -186,7 +186,7 @@ func (s *redisSet) settled() error {
 func (s *redisSet) promoted(ctx context.Context) error {
 	next := s.servers[1-s.master]
 	_, port, _ := net.SplitHostPort(next.front.addr)
-	err := until(ctx, 60*time.Second, func() error {
+	err := until(ctx, 3*time.Minute, func() error {
 		role, err := redisField(next.real, "replication", "role")
 		if err != nil {
 			return err

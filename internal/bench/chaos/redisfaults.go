@@ -276,7 +276,7 @@ func (st *stage) failOver(ctx context.Context, alive bool) (lost int, err error)
 			return 0, err
 		}
 	}
-	return lost, until(ctx, 60*time.Second, s.settled)
+	return lost, until(ctx, 3*time.Minute, s.settled)
 }
 
 var hanging = scenario{

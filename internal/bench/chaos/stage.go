@@ -250,7 +250,7 @@ func (st *stage) finish(ctx context.Context) (string, error) {
 func (st *stage) final(ctx context.Context, c *conv, n *node, log bool) error {
 	var p picture
 	var begun time.Time
-	err := until(ctx, time.Minute, func() error {
+	err := until(ctx, 3*time.Minute, func() error {
 		begun = time.Now()
 		var err error
 		if p, err = c.learner.read(ctx, st.web, n.real, c.id); err != nil {

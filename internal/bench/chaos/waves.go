@@ -28,7 +28,7 @@ func (st *stage) wave(ctx context.Context, victim int) (map[*conv]int64, error) 
 	if err != nil {
 		return nil, err
 	}
-	return runs, until(ctx, 30*time.Second, func() error {
+	return runs, until(ctx, 2*time.Minute, func() error {
 		n := 0
 		for c, run := range runs {
 			if length, _ := c.viewers[0].shows(run); length > 0 {
