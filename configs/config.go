@@ -70,10 +70,12 @@ type Config struct {
 
 	AllowRisks []string `yaml:"allow_risks" doc:"settings of Redis and SQL that endanger data and that the staging and production profiles accept all the same, by the names that the start tells"`
 
-	Lease      time.Duration `yaml:"lease" doc:"how long a node's claim on a run lasts without a sign of life"`
-	Heartbeat  time.Duration `yaml:"heartbeat" doc:"time between two signs of life of a node"`
-	Drain      time.Duration `yaml:"drain" doc:"how long a stop may take to finish or hand over what runs"`
-	Checkpoint string        `yaml:"checkpoint" oneof:"auto|always|never" doc:"partial replies into SQL before they are shown: auto does it with the embedded Redis only"`
+	Lease     time.Duration `yaml:"lease" doc:"how long a node's claim on a run lasts without a sign of life"`
+	Heartbeat time.Duration `yaml:"heartbeat" doc:"time between two signs of life of a node"`
+	Drain     time.Duration `yaml:"drain" doc:"how long a stop may take to finish or hand over what runs"`
+	// KeepConversations erases conversations so long after their last change.
+	KeepConversations time.Duration `yaml:"keep_conversations" doc:"how long a conversation is kept after its last change; 0 keeps it until it is erased"`
+	Checkpoint        string        `yaml:"checkpoint" oneof:"auto|always|never" doc:"partial replies into SQL before they are shown: auto does it with the embedded Redis only"`
 
 	origins  map[string]string
 	warnings []string

@@ -239,6 +239,9 @@ func (v *validator) times() {
 	if r := c.Accounts.KeyRotation; r != 0 {
 		v.between("accounts.key_rotation", r, time.Hour, 10*365*24*time.Hour)
 	}
+	if c.KeepConversations != 0 {
+		v.between("keep_conversations", c.KeepConversations, time.Hour, 100*365*24*time.Hour)
+	}
 	v.between("upstream.script.first_token", c.Upstream.Script.FirstToken, 0, time.Minute)
 	if r := c.Upstream.Script.TokensPerSecond; r <= 0 || r > 10000 {
 		v.bad("upstream.script.tokens_per_second", "%v is not more than 0 and at most 10000", r)

@@ -63,6 +63,14 @@ func (s *Server) conversationRoutes(a *api) {
 		Summary: "Stop a reply; repeatable", Fails: []fault.Code{fault.NotFound, fault.StorageUnavailable},
 		Response: exampleStopped,
 	}, s.cancelRun)
+	if s.deps.Erase != nil {
+		add(a, route{
+			ID: "erase-conversation", Method: http.MethodDelete, Path: "/conversations/{id}", Tag: tagConversations, Status: http.StatusNoContent,
+			Summary:     "Erase a conversation for good",
+			Description: "Everything said in it is deleted; whoever watches it is told that there is no such conversation. It may be repeated.",
+			Fails:       []fault.Code{fault.NotFound, fault.StorageUnavailable},
+		}, s.eraseConversation)
+	}
 }
 
 type createConversationIn struct {
@@ -197,6 +205,18 @@ func (s *Server) sendMessage(ctx context.Context, in *sendMessageIn) (*sendMessa
 		return nil, err
 	}
 	return &sendMessageOut{Body: acc}, nil
+}
+
+type eraseConversationIn struct {
+	ID string `path:"id" maxLength:"64"`
+}
+
+func (s *Server) eraseConversation(ctx context.Context, in *eraseConversationIn) (*struct{}, error) {
+	id, err := conversation.ParseID(in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return nil, s.deps.Erase(ctx, conversation.LearnerID(learnerOf(ctx)), id)
 }
 
 type cancelRunIn struct {

@@ -156,6 +156,13 @@ func (f *fakeConversations) List(_ context.Context, l conversation.LearnerID, _ 
 	return []conversation.Header{{ID: annsID, Title: "t", State: "active", Meta: json.RawMessage(`{"scenario_id":"s","goal":"SECRETGOAL"}`)}}, f.next(before), nil
 }
 
+func (*fakeConversations) erase(_ context.Context, l conversation.LearnerID, id conversation.ID) error {
+	if !owns(string(l), string(id)) {
+		return conversation.ErrNotFound
+	}
+	return nil
+}
+
 // next is "next1" for tests of one page, else it counts pages down.
 func (f *fakeConversations) next(before string) string {
 	if f.pages == 0 {
@@ -216,7 +223,7 @@ func newFixture(t *testing.T, change func(*Deps)) *fixture {
 	}
 	d := Deps{
 		Logger: slog.New(slog.NewTextHandler(f.logs, nil)), Version: "test",
-		Authenticator: fakeAuth{}, Practice: f.practice, Conversations: f.convs,
+		Authenticator: fakeAuth{}, Practice: f.practice, Conversations: f.convs, Erase: f.convs.erase,
 		WebSocket:   func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) },
 		Transcripts: f.convs, Events: echo, Log: echo, Replies: f.reply, Tickets: &fakeTickets{},
 		Static: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "page "+r.URL.Path) }),

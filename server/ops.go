@@ -9,6 +9,7 @@ import (
 	"net/http/pprof"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -51,6 +52,8 @@ type OpsDeps struct {
 	Connections Connections
 	// Work is nil where there are no jobs and events to steer.
 	Work Work
+	// Damages lists logs that were found damaged, newest first.
+	Damages func(ctx context.Context, limit int) ([]conversation.Damage, error)
 	// Gatherer holds the metrics; nil is Prometheus' default.
 	Gatherer prometheus.Gatherer
 	// Token is asked of everybody who is not on this machine; with an empty
@@ -96,6 +99,9 @@ func NewOps(d OpsDeps) http.Handler {
 	}
 	o.sessionRoutes(guarded)
 	o.workRoutes(guarded)
+	if d.Damages != nil {
+		guarded.HandleFunc("GET /ops/v1/damages", o.damages)
+	}
 	guarded.HandleFunc("GET /debug/pprof/", pprof.Index)
 	guarded.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	guarded.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
@@ -103,6 +109,24 @@ func NewOps(d OpsDeps) http.Handler {
 	guarded.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { WriteProblem(w, r, errNoSuchPath) })
 	open.Handle("/", o.guard(guarded))
 	return o.named(open)
+}
+
+// damages lists what was found damaged.
+func (o *ops) damages(w http.ResponseWriter, r *http.Request) {
+	limit := 50
+	if text := r.URL.Query().Get("limit"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > 500 {
+			WriteProblem(w, r, fault.New(fault.BadRequest, "limit must be between 1 and 500"))
+			return
+		}
+		limit = n
+	}
+	list, err := o.Damages(r.Context(), limit)
+	if list == nil {
+		list = []conversation.Damage{}
+	}
+	o.answer(w, r, map[string]any{"damages": list}, err)
 }
 
 // named gives each request its id.

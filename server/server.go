@@ -11,6 +11,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/fluentpro/fluentpro/conversation"
 	v1 "github.com/fluentpro/fluentpro/server/v1"
 )
 
@@ -49,6 +51,8 @@ type Deps struct {
 	// Recommendations suggests scenarios.
 	Recommendations Recommender
 	Conversations   Conversations
+	// Erase deletes a learner's conversation for good; nil: none can be.
+	Erase func(ctx context.Context, learner conversation.LearnerID, id conversation.ID) error
 	// V1 is the surface of the first version; nil leaves it out.
 	V1 *v1.API
 	// Transcripts may be nil: there are no exports then.

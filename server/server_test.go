@@ -38,6 +38,7 @@ func TestRoutesAnswer(t *testing.T) {
 		{"GET", conv, "", 200, `"cur":"1.a.2","state":{"conversation":{`},
 		{"POST", conv + "/runs/3/cancel", "", 200, `"run":3,"state":"stopped"`},
 		{"POST", conv + "/runs/3/cancel", "{}", 200, `"run":3`},
+		{"DELETE", conv, "", 204, ""},
 		{"GET", conv + "/events", "", 200, "stream " + annsID},
 		{"GET", conv + "/log", "", 200, "stream " + annsID},
 		{"GET", Prefix + "/scenario-requests/" + annsID + "/events", "", 200, "stream " + annsID},
@@ -87,6 +88,7 @@ func TestForeignReadsAsMissing(t *testing.T) {
 		{"POST", "/conversations/%s/branch", `{"run":1}`},
 		{"GET", "/conversations/%s/turns", ""},
 		{"GET", "/conversations/%s/branches", ""},
+		{"DELETE", "/conversations/%s", ""},
 		{"POST", "/conversations", `{"scenario_id":"%s"}`},
 	} {
 		ask := func(id string) string {

@@ -29,6 +29,7 @@ type room struct {
 	low     int64 // oldest seq that the log can still serve
 	facts   int64
 	ended   bool
+	gone    bool // erased: there is no such conversation any more
 	writing bool // a run is open
 	wanting bool // a viewer waits for a read that failed
 	ring    []ringEvent
@@ -76,6 +77,10 @@ func (r *room) sync(ctx context.Context) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.err = err
+	if errors.Is(err, conversation.ErrNotFound) && !r.epoch.Zero() {
+		r.gone = true
+		r.wakeAll()
+	}
 	if err != nil {
 		return
 	}
@@ -324,7 +329,7 @@ func (r *room) attach(viewer conversation.LearnerID, cursor string) (*feed, erro
 		r.lookLocked()
 		return nil, unavailable(r.err)
 	}
-	if r.owner != viewer {
+	if r.gone || r.owner != viewer {
 		return nil, conversation.ErrNotFound
 	}
 	f := &feed{r: r, epoch: r.epoch}

@@ -85,6 +85,10 @@ const mergeLimit = 8 << 10
 func (f *feed) Pull(ctx context.Context, limit, maxBytes int) (Batch, error) {
 	r := f.r
 	r.mu.Lock()
+	if r.gone {
+		r.mu.Unlock()
+		return Batch{}, conversation.ErrNotFound
+	}
 	if f.epoch != r.epoch && !f.snapshot {
 		f.snapshot, f.reason = true, "epoch_changed"
 	}

@@ -62,6 +62,7 @@ type App struct {
 	engine   *conversation.Engine
 	bell     *redislog.Bell
 	back     *backroom
+	janitor  *conversation.Janitor
 	hub      *streaming.Hub
 	sessions *sessions.Manager
 	auth     *authentication.Service
@@ -156,8 +157,10 @@ func (a *App) wireCore(ctx context.Context) error {
 	locks := redislog.NewLocks(a.redis.calls, 300*time.Millisecond)
 	a.bell = redislog.NewBell(a.redis.bell, a.log)
 	rlog.Spare(a.bell)
-	a.keeper = conversation.NewKeeper(store, rlog, func(id conversation.ID, ep conversation.Epoch, ev conversation.Event) { a.hub.Offer(id, ep, ev) })
-	a.hub = streaming.NewHub(streaming.Config{}, rlog, a.keeper, a.bell, store, a.log)
+	metrics := conversation.NewMetrics(a.reg)
+	live := conversation.Guard(rlog, rlog, store, func() string { return a.members.Self().ID }, metrics, a.log)
+	a.keeper = conversation.NewKeeper(store, live, func(id conversation.ID, ep conversation.Epoch, ev conversation.Event) { a.hub.Offer(id, ep, ev) })
+	a.hub = streaming.NewHub(streaming.Config{}, live, a.keeper, a.bell, store, a.log)
 
 	a.members, err = conversation.Join(ctx, store, a.node(ctx), conversation.MembershipConfig{
 		Solo: a.db.Engine == sqldb.SQLite, Beat: a.cfg.Heartbeat, Stale: a.cfg.Lease}, a.log)
@@ -173,7 +176,6 @@ func (a *App) wireCore(ctx context.Context) error {
 	if a.client, err = a.newModel(); err != nil {
 		return err
 	}
-	metrics := conversation.NewMetrics(a.reg)
 	start := &starter{}
 	a.outward = &http.Transport{Proxy: http.ProxyFromEnvironment}
 	roles, err := matching{cfg: a.cfg, db: a.db, embedder: a.embedder, transport: a.outward, reg: a.reg, log: a.log}.matcher()
@@ -186,7 +188,7 @@ func (a *App) wireCore(ctx context.Context) error {
 	a.back.duties.recommend = practice.NewRecommender(profiles{onboard}, scenarios, nil)
 	checkpoint := a.cfg.Checkpoint == "always" || a.cfg.Checkpoint == "auto" && embedded
 	a.runner = conversation.NewRunner(conversation.RunnerConfig{Lease: a.cfg.Lease, Total: a.client.Patience(), Checkpoint: checkpoint}, conversation.RunnerDeps{
-		Store: store, Log: rlog, Keeper: a.keeper, Model: a.client, Script: script{practise, onboard}, Members: a.members,
+		Store: store, Log: live, Keeper: a.keeper, Model: a.client, Script: script{practise, onboard}, Members: a.members,
 		Locks: locks, Metrics: metrics, Logger: a.log})
 	a.members.OnDead(a.runner.DropAll)
 	a.members.OnLoss(a.keeper.Doubt)
@@ -195,9 +197,10 @@ func (a *App) wireCore(ctx context.Context) error {
 	if queue == 0 {
 		queue = -1 // none may wait, said in the engine's words
 	}
-	a.engine = conversation.NewEngine(store, rlog, a.keeper, a.runner, a.claimer, metrics,
+	a.engine = conversation.NewEngine(store, live, a.keeper, a.runner, a.claimer, metrics,
 		conversation.Limits{MessageChars: a.cfg.Limits.MessageChars, Queue: queue})
 	start.engine = a.engine
+	a.janitor = conversation.NewJanitor(conversation.JanitorConfig{Keep: a.cfg.KeepConversations}, store, rlog, a.members, locks, metrics, a.log)
 	a.front.store, a.front.log, a.front.locks, a.front.onboarding, a.front.practice = store, rlog, locks, onboard, practise
 	return nil
 }
@@ -236,7 +239,7 @@ func (a *App) wireFront(ctx context.Context) error {
 	}
 	s, err := server.New(server.Deps{
 		Logger: a.log, Version: buildinfo.Read().Version, Origins: origins, TrustedProxies: a.cfg.TrustedProxies,
-		Authenticator: verifier{auth}, Authentication: auth, Accounts: auth, Onboarding: a.front.onboarding, Practice: a.front.practice, Recommendations: a.back.duties.recommend, Conversations: a.engine, V1: old, Transcripts: a.front.store,
+		Authenticator: verifier{auth}, Authentication: auth, Accounts: auth, Onboarding: a.front.onboarding, Practice: a.front.practice, Recommendations: a.back.duties.recommend, Conversations: a.engine, Erase: a.janitor.Erase, V1: old, Transcripts: a.front.store,
 		WebSocket: a.sessions.ServeWS, Events: a.sessions.ServeSSE, Log: a.sessions.ServeLog, Replies: a.sessions.ServeReply, Tickets: a.sessions,
 		Static: web.Handler(), Info: a.info(), Checks: checks, Metrics: httpMetrics,
 	})
@@ -245,7 +248,7 @@ func (a *App) wireFront(ctx context.Context) error {
 	}
 	a.http = server.HTTPServer(s, a.log)
 	if a.opsListener != nil {
-		h := server.NewOps(server.OpsDeps{Logger: a.log, Inspector: a.inspector(visits), Calls: &a.calls, Checks: checks, Connections: a.sessions, Work: opsWork{a.back}, Findings: a,
+		h := server.NewOps(server.OpsDeps{Logger: a.log, Inspector: a.inspector(visits), Calls: &a.calls, Damages: a.front.store.Damages, Checks: checks, Connections: a.sessions, Work: opsWork{a.back}, Findings: a,
 			Gatherer: a.reg, Token: a.cfg.Ops.Token.Reveal()})
 		a.ops = server.HTTPServer(h, a.log)
 	}
@@ -265,7 +268,7 @@ func (a *App) run(ctx context.Context) error {
 	defer stopBack()
 	var coreWG, runWG, claimWG, backWG, httpWG sync.WaitGroup
 	failed := make(chan error, 5) // one per listener and part of the background
-	for _, fn := range []func(context.Context) error{a.members.Run, a.bell.Run, a.hub.Run} {
+	for _, fn := range []func(context.Context) error{a.members.Run, a.bell.Run, a.hub.Run, a.janitor.Run} {
 		coreWG.Go(func() { _ = fn(core) }) // these end only with their context
 	}
 	coreWG.Go(func() { a.auth.Run(core) })

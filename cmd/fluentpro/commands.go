@@ -35,6 +35,7 @@ func commands() *command {
 				{name: "events", short: "what happened, and who has not handled it", subs: eventCommands()},
 				callsCommand(),
 				findingsCommand(),
+				damagesCommand(),
 			}},
 			rolesCommand(),
 			{name: "events", short: "the audit trail, without a server", subs: trailCommands()},

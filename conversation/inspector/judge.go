@@ -14,6 +14,9 @@ func judge(r *Report, rec conversation.Record, haveSQL bool, act conversation.Ac
 	}
 	haveLog := actErr == nil
 	noLog := errors.Is(actErr, conversation.ErrLogMissing)
+	if errors.Is(actErr, conversation.ErrLogDamaged) {
+		add("log_damaged", "%v; whoever reads or writes it next sets it aside and makes it anew", actErr)
+	}
 	r.Next = "nothing: the conversation waits for its learner"
 	if r.State == "ended" {
 		r.Next = "nothing: the conversation has ended"

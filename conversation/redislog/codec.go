@@ -2,7 +2,9 @@ package redislog
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"hash/crc32"
 	"strconv"
 	"strings"
 
@@ -17,18 +19,18 @@ func decodeEntry(id conversation.ID, seq int64, s string) (conversation.Event, e
 	for i := range f {
 		j := strings.IndexByte(s, '|')
 		if j < 0 {
-			return ev, fmt.Errorf("log entry %d of %s cannot be read", seq, id)
+			return ev, damaged("entry %d cannot be read", seq)
 		}
 		f[i], s = s[:j], s[j+1:]
 	}
 	if f[0] != tag(id) {
-		return ev, fmt.Errorf("log entry %d of %s names another conversation", seq, id)
+		return ev, damaged("entry %d names another conversation", seq)
 	}
 	ev.Type = f[1]
 	for i, p := range []*int64{&ev.Run, &ev.Attempt, &ev.Base, &ev.At, &ev.Len, &ev.Fact, &ev.TS} {
 		n, err := strconv.ParseInt(f[2+i], 10, 64)
 		if err != nil {
-			return ev, fmt.Errorf("log entry %d of %s cannot be read", seq, id)
+			return ev, damaged("entry %d cannot be read", seq)
 		}
 		*p = n
 	}
@@ -53,15 +55,15 @@ func decodeBell(id conversation.ID, s string) (conversation.Epoch, conversation.
 
 // decodeTurns reads the turns list. A turn that a node without branches has
 // put there follows the one before it.
-func decodeTurns(id conversation.ID, list []string) ([]conversation.Turn, error) {
+func decodeTurns(list []string) ([]conversation.Turn, error) {
 	turns := make([]conversation.Turn, len(list))
 	for i, s := range list {
 		t := struct {
 			*conversation.Turn
 			Parent *int64 `json:"parent"`
 		}{Turn: &turns[i]}
-		if err := json.Unmarshal([]byte(s), &t); err != nil {
-			return nil, fmt.Errorf("turn %d of %s cannot be read: %w", i, id, err)
+		if err := unseal(s, &t); err != nil {
+			return nil, damaged("turn %d of those kept %v", i+1, err)
 		}
 		if t.Parent == nil {
 			conversation.Linear(turns[:i], &turns[i])
@@ -103,17 +105,47 @@ type storedHeader struct {
 
 func encodeHeader(h conversation.Header) (string, error) {
 	b, err := json.Marshal(storedHeader{Header: h, Owner: h.Owner, Meta: h.Meta})
-	return string(b), err
+	return sealed(b), err
 }
 
 func decodeHeader(id conversation.ID, s string) (conversation.Header, error) {
 	var sh storedHeader
-	if err := json.Unmarshal([]byte(s), &sh); err != nil {
-		return conversation.Header{}, fmt.Errorf("header of %s cannot be read: %w", id, err)
+	if err := unseal(s, &sh); err != nil {
+		return conversation.Header{}, damaged("header %v", err)
 	}
 	if sh.Header.ID != id {
-		return conversation.Header{}, fmt.Errorf("header of %s names another conversation", id)
+		return conversation.Header{}, damaged("header names another conversation")
 	}
 	sh.Header.Owner, sh.Header.Meta = sh.Owner, sh.Meta
 	return sh.Header, nil
+}
+
+// damaged says what is wrong with a log, without a word of its content.
+func damaged(format string, args ...any) error {
+	return &conversation.DamagedError{What: fmt.Sprintf(format, args...)}
+}
+
+// table is the polynomial of the checksum in front of header and turns
+// (CRC-32C, as iSCSI and most storage have it).
+var table = crc32.MakeTable(crc32.Castagnoli)
+
+// sealed puts the checksum of a record in front of it, in eight hexadecimal
+// digits: what a foreign hand or a failing machine changes must show, and not
+// pass for what was said.
+func sealed(b []byte) string {
+	return fmt.Sprintf("%08x", crc32.Checksum(b, table)) + string(b)
+}
+
+// unseal checks and reads a record.
+func unseal(s string, into any) error {
+	if len(s) < 8 {
+		return errors.New("is cut short")
+	}
+	if sum, err := strconv.ParseUint(s[:8], 16, 32); err != nil || uint32(sum) != crc32.Checksum([]byte(s[8:]), table) {
+		return errors.New("has a wrong checksum")
+	}
+	if err := json.Unmarshal([]byte(s[8:]), into); err != nil {
+		return errors.New("cannot be read")
+	}
+	return nil
 }

@@ -111,13 +111,13 @@ func FuzzDecodeBell(f *testing.F) {
 // A log that was begun by a node without branches is read as one branch.
 func TestTurnsOfOlderNodes(t *testing.T) {
 	t.Parallel()
-	turns, err := decodeTurns(testID, []string{
-		`{"n":1,"id":"a","author":"partner","text":"Hi","run":1,"at":1}`,
-		`{"n":2,"id":"b","author":"learner","text":"A","run":2,"at":1}`,
-		`{"n":3,"id":"c","author":"learner","text":"B","run":3,"at":1}`,
-		`{"n":4,"id":"d","author":"partner","text":"a","run":2,"at":1}`,
-		`{"n":5,"id":"e","author":"learner","text":"C","run":4,"at":1,"parent":2,"after":2}`,
-		`{"n":6,"id":"f","author":"learner","text":"D","run":5,"at":1,"parent":0}`,
+	turns, err := decodeTurns([]string{
+		sealed([]byte(`{"n":1,"id":"a","author":"partner","text":"Hi","run":1,"at":1}`)),
+		sealed([]byte(`{"n":2,"id":"b","author":"learner","text":"A","run":2,"at":1}`)),
+		sealed([]byte(`{"n":3,"id":"c","author":"learner","text":"B","run":3,"at":1}`)),
+		sealed([]byte(`{"n":4,"id":"d","author":"partner","text":"a","run":2,"at":1}`)),
+		sealed([]byte(`{"n":5,"id":"e","author":"learner","text":"C","run":4,"at":1,"parent":2,"after":2}`)),
+		sealed([]byte(`{"n":6,"id":"f","author":"learner","text":"D","run":5,"at":1,"parent":0}`)),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -138,7 +138,7 @@ func TestTurnsOfOlderNodes(t *testing.T) {
 	if h := decodeHead(encodeHead(conversation.Head{Run: 7, Turn: 3}), turns); h != (conversation.Head{Run: 7, Turn: 3}) {
 		t.Errorf("head %+v", h)
 	}
-	if _, err := decodeTurns(testID, []string{"{"}); err == nil {
+	if _, err := decodeTurns([]string{sealed([]byte("{"))}); err == nil {
 		t.Error("half a turn was read")
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -211,10 +212,22 @@ func verdict(res []string) ([]string, error) {
 	return nil, fmt.Errorf("script answered %q", res[0])
 }
 
-// down marks everything that is not an answer of ours as "unknown outcome".
+// in says which log is damaged.
+func in(err error, ep conversation.Epoch) error {
+	if d := (*conversation.DamagedError)(nil); errors.As(err, &d) {
+		d.Epoch = ep
+	}
+	return err
+}
+
+// down marks everything that is not an answer of ours as "unknown outcome",
+// except that a key holds something of another kind.
 func down(err error) error {
 	if err == nil {
 		return nil
+	}
+	if strings.Contains(err.Error(), "WRONGTYPE") {
+		return damaged("a key holds something of another kind")
 	}
 	return fmt.Errorf("%w: %w", conversation.ErrLogDown, err)
 }
@@ -241,7 +254,7 @@ func (l *Log) Active(ctx context.Context, id conversation.ID) (conversation.Acti
 		a.StopAt = atoi(r[12])
 	}
 	if a.State.Header, err = decodeHeader(id, r[18]); err != nil {
-		return a, err
+		return a, in(err, a.Epoch)
 	}
 	if r[11] == "1" {
 		a.OpenLen = atoi(r[10])
@@ -258,8 +271,8 @@ func (l *Log) Active(ctx context.Context, id conversation.ID) (conversation.Acti
 	if r[15] != "" {
 		a.State.Failure = json.RawMessage(r[15])
 	}
-	if a.State.Turns, err = decodeTurns(id, r[20:]); err != nil {
-		return a, err
+	if a.State.Turns, err = decodeTurns(r[20:]); err != nil {
+		return a, in(err, a.Epoch)
 	}
 	a.State.Head = decodeHead(r[17], a.State.Turns)
 	return a, nil
@@ -283,7 +296,7 @@ func (l *Log) Read(ctx context.Context, id conversation.ID, ep conversation.Epoc
 		}
 		ev, err := decodeEntry(id, seq, r[i+1])
 		if err != nil {
-			return p, err
+			return p, in(err, ep)
 		}
 		p.Events = append(p.Events, ev)
 	}
@@ -311,7 +324,7 @@ func (l *Log) Create(ctx context.Context, id conversation.ID, counter int64, see
 		if err != nil {
 			return conversation.Epoch{}, fmt.Errorf("encode turn: %w", err)
 		}
-		args = append(args, b)
+		args = append(args, sealed(b))
 	}
 	r, err := l.run(ctx, createScript, id, args...)
 	if err != nil {
@@ -361,7 +374,7 @@ func (l *Log) PutFact(ctx context.Context, id conversation.ID, ep conversation.E
 		if err != nil {
 			return 0, 0, fmt.Errorf("encode turn: %w", err)
 		}
-		turn = string(b)
+		turn = sealed(b)
 	}
 	ev := conversation.Event{Type: f.Type}
 	if ev.EndsRun() {

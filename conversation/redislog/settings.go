@@ -160,7 +160,7 @@ var rights = [][]any{
 	{"XRANGE", probeKey, "-", "+", "COUNT", 1}, {"XREVRANGE", probeKey, "+", "-", "COUNT", 1}, {"XTRIM", probeKey, "MAXLEN", 0},
 	{"XGROUP", "CREATE", probeKey, "g", "$"}, {"XREADGROUP", "GROUP", "g", "c", "STREAMS", probeKey, ">"}, {"XACK", probeKey, "g", "1-0"},
 	{"XPENDING", probeKey, "g"}, {"XAUTOCLAIM", probeKey, "g", "c", 0, "0"}, {"XINFO", "CONSUMERS", probeKey, "g"},
-	{"EXPIRE", probeKey, 1}, {"PEXPIRE", probeKey, 1000}, {"PUBLISH", probeKey, ""}, {"PUBSUB", "NUMSUB", probeKey},
+	{"TYPE", probeKey}, {"RENAME", probeKey, probeKey}, {"EXPIRE", probeKey, 1}, {"PEXPIRE", probeKey, 1000}, {"PUBLISH", probeKey, ""}, {"PUBSUB", "NUMSUB", probeKey},
 	{"DEL", probeKey}, {"DEL", "sd:{probe}"}, {"DEL", "sc:{probe}"}, {"DEL", "sv:{probe}"}, {"DEL", "sn:{nodes}probe"}, {"DEL", "st:{probe}"},
 	{"DEL", "ev:{probe}"}, {"PUBLISH", "ss:probe", ""},
 }

@@ -85,7 +85,7 @@ func TestABrokenLogDoesNotTakeItsNeighboursAlong(t *testing.T) {
 						e.do("SET", head+":l", "not a stream")
 					}
 				}
-				want = conversation.ErrLogDown
+				want = conversation.ErrLogDamaged
 			}
 			wg.Go(func() {
 				_, _, err := e.log.Append(t.Context(), id, ep, piece(1, fence+1, 4, "!"))

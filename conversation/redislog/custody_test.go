@@ -1,0 +1,185 @@
+package redislog_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/fluentpro/fluentpro/conversation"
+	"github.com/fluentpro/fluentpro/conversation/redislog"
+)
+
+func TestShredKeepsALogFromComingBack(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, e *env) {
+		ctx := t.Context()
+		id, ep := e.writing()
+		b, _ := e.ring()
+		var watching ear
+		e.listen(b, id, &watching)
+		if err := e.log.Shred(ctx, id, 5); err != nil {
+			t.Fatal(err)
+		}
+		if got := watching.waitFor(t, 1); got[0].Type != "erased" {
+			t.Errorf("viewers heard %+v", got[0])
+		}
+		_, _, err := e.log.Append(ctx, id, ep, piece(1, fence+1, 4, "zombie"))
+		errIs(t, "a zombie's append", err, conversation.ErrLogEpoch)
+		_, err = e.log.Active(ctx, id)
+		errIs(t, "active", err, conversation.ErrLogMissing)
+		for _, counter := range []int64{2, 5} {
+			_, err = e.log.Create(ctx, id, counter, conversation.Seed{Header: header(id)})
+			errIs(t, "a zombie's log", err, conversation.ErrLogExists)
+		}
+		errIs(t, "shred again", e.log.Shred(ctx, id, 5), nil)
+		for k, v := range e.dump(id) {
+			if m, ok := v.(map[string]string); !ok || len(m) != 2 || m["c"] != "5" || m["n"] != "erased" {
+				t.Errorf("%s holds %v", k, v)
+			}
+			if ttl := e.rdb.TTL(ctx, k).Val(); ttl <= 0 {
+				t.Errorf("%s stays for ever", k)
+			}
+		}
+	})
+}
+
+// What an older lifetime of Redis left is erased too.
+func TestShredLooksInOlderLives(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, e *env) {
+		id, _ := e.writing()
+		e.reborn()
+		if err := e.open(redislog.Options{}).Shred(t.Context(), id, 9); err != nil {
+			t.Fatal(err)
+		}
+		if ks := e.keys(id); len(ks) != 1 || !strings.HasSuffix(ks[0], ":m") {
+			t.Errorf("left: %v", ks)
+		}
+	})
+}
+
+func TestCompactOnlyAtRest(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, e *env) {
+		ctx := t.Context()
+		id, ep := e.writing()
+		at := int64(4)
+		for range 100 {
+			if _, _, err := e.log.Append(ctx, id, ep, piece(1, fence+1, at, "x")); err != nil {
+				t.Fatal(err)
+			}
+			at++
+		}
+		if did, err := e.log.Compact(ctx, id); did || err != nil {
+			t.Errorf("compacted while a run is open: %v, %v", did, err)
+		}
+		if _, _, err := e.log.PutFact(ctx, id, ep, completed(3)); err != nil {
+			t.Fatal(err)
+		}
+		before := e.active(id)
+		if did, err := e.log.Compact(ctx, id); !did || err != nil {
+			t.Errorf("not compacted: %v, %v", did, err)
+		}
+		if did, err := e.log.Compact(ctx, id); did || err != nil {
+			t.Errorf("compacted twice: %v, %v", did, err)
+		}
+		after := e.active(id)
+		if after.Low <= before.Low || after.Top != before.Top {
+			t.Errorf("from %d..%d to %d..%d", before.Low, before.Top, after.Low, after.Top)
+		}
+		same(t, "compaction", before.State, after.State)
+		_, err := e.log.Read(ctx, id, ep, before.Low, 10)
+		errIs(t, "a cursor below", err, conversation.ErrTrimmed)
+		p, err := e.log.Read(ctx, id, ep, after.Low-1, 500)
+		if err != nil || int64(len(p.Events)) != after.Top-after.Low+1 {
+			t.Errorf("%d events, %v", len(p.Events), err)
+		}
+		_, err = e.log.Compact(ctx, conversation.NewID())
+		errIs(t, "no log", err, conversation.ErrLogMissing)
+	})
+}
+
+// hurt changes one kind of key of a log by a foreign hand.
+func (e *env) hurt(id conversation.ID, how string) {
+	e.t.Helper()
+	ctx := e.t.Context()
+	key := func(kind string) string {
+		for _, k := range e.keys(id) {
+			if strings.HasSuffix(k, ":"+kind) {
+				return k
+			}
+		}
+		e.t.Fatalf("no key %s", kind)
+		return ""
+	}
+	switch how {
+	case "a byte of a turn":
+		t := e.rdb.LIndex(ctx, key("t"), 0).Val()
+		e.do("LSET", key("t"), 0, strings.Replace(t, "Hello", "Hallo", 1))
+	case "a turn that is no JSON":
+		e.do("LSET", key("t"), 0, "00000000{")
+	case "a cut header":
+		e.do("SET", key("h"), "x")
+	case "the header of another":
+		other, _ := e.create()
+		for _, k := range e.keys(other) {
+			if strings.HasSuffix(k, ":h") {
+				e.do("SET", key("h"), e.rdb.Get(ctx, k).Val())
+			}
+		}
+	case "a stream that is a string":
+		k := key("l")
+		e.do("DEL", k)
+		e.do("SET", k, "x")
+	case "a hash that is a list":
+		k := key("m")
+		e.do("DEL", k)
+		e.do("RPUSH", k, "x")
+	}
+}
+
+// Whatever is wrong with a log: it is found, moved away whole, and what is
+// made in its place is left alone.
+func TestDamageIsSetAside(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{"a byte of a turn", "a turn that is no JSON", "a cut header", "the header of another", "a stream that is a string", "a hash that is a list"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			everywhere(t, func(t *testing.T, e *env) {
+				ctx := t.Context()
+				id, ep := e.writing()
+				e.hurt(id, how)
+				_, err := e.log.Active(ctx, id)
+				if how == "a stream that is a string" { // a snapshot does not need it
+					_, err = e.log.Read(ctx, id, ep, 0, 10)
+				}
+				errIs(t, "found", err, conversation.ErrLogDamaged)
+				if strings.Contains(err.Error(), "Hallo") {
+					t.Errorf("text of a learner in %q", err)
+				}
+				place, err := e.log.SetAside(ctx, id, ep)
+				if err != nil || place == "" {
+					t.Fatalf("set aside: %q, %v", place, err)
+				}
+				_, err = e.log.Active(ctx, id)
+				errIs(t, "then", err, conversation.ErrLogMissing)
+				ks, err := e.rdb.Keys(ctx, place+"*").Result()
+				if err != nil || len(ks) != 5 {
+					t.Errorf("kept %v, %v", ks, err)
+				}
+				for _, k := range ks {
+					if ttl := e.rdb.TTL(ctx, k).Val(); ttl <= 0 {
+						t.Errorf("%s stays for ever", k)
+					}
+				}
+				if _, err := e.log.Create(ctx, id, 2, conversation.Seed{Fence: fence + 1, Header: header(id)}); err != nil {
+					t.Fatal(err)
+				}
+				// Another node found the damage too, and comes late.
+				if place, err := e.log.SetAside(ctx, id, ep); err != nil || place != "" {
+					t.Errorf("the new log was set aside at %q, %v", place, err)
+				}
+				e.active(id)
+			})
+		})
+	}
+}
