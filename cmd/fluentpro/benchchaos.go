@@ -33,6 +33,7 @@ func chaosCommand() *command {
 			fs.IntVar(&o.Count, "count", 0, "how many, instead of each fault's own count")
 			fs.Uint64Var(&o.Seed, "seed", 0, "repeats a schedule; 0 draws one")
 			fs.BoolVar(&o.Brief, "short", false, "the short counts: all faults in some minutes")
+			fs.BoolVar(&o.Busy, "busy", false, "count takeovers without a fault and announced restarts instead of judging them, for a machine that others use too")
 			long := fs.Int("long", 1, "multiplies every count, for a run of hours")
 			fs.StringVar(&o.Dir, "history", "", "`directory` for histories and logs, kept; none: kept only when a promise was broken")
 			only := fs.String("check", "", "judge this history `file` and do nothing else")

@@ -100,7 +100,7 @@ func (h *held) Refresh(ctx context.Context, ttl time.Duration) error {
 // Release uses a context of its own: the caller's is often cancelled by then,
 // and a lock left behind would stand until its term ends.
 func (h *held) Release(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 500*time.Millisecond)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.timeout)
 	defer cancel()
 	if err := h.lk.Release(ctx); err != nil && !errors.Is(err, redislock.ErrLockNotHeld) {
 		return down(err)

@@ -73,6 +73,8 @@ type Log struct {
 	inc  *incarnations
 	// appends carries appends where there is one primary; nil on a cluster.
 	appends *combiner
+	// gate spares callers the wait for a Redis that hangs; nil on a cluster.
+	gate *gate
 	// listens tells whether this node hears a channel's bell.
 	listens func(channel string) bool
 }
@@ -97,6 +99,7 @@ func New(rdb redis.UniversalClient, reg Registry, opts Options) *Log {
 	}}
 	l.listens = func(string) bool { return false }
 	if one, ok := rdb.(*redis.Client); ok {
+		l.gate = newGate(one, opts.Timeout)
 		l.appends = &combiner{rdb: one, mode: opts.Mode, entries: opts.MaxEntries, timeout: opts.Timeout}
 	}
 	return l
@@ -118,13 +121,19 @@ func (l *Log) Spare(b *Bell) {
 func (l *Log) Incarnation(ctx context.Context, id conversation.ID) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.opts.Timeout)
 	defer cancel()
-	i, err := l.inc.of(ctx, shard(id))
-	return i.inc, down(err)
+	return guarded(ctx, l.gate, func() (int64, error) {
+		i, err := l.inc.of(ctx, shard(id))
+		return i.inc, down(err)
+	})
 }
 
 // run executes a script in the right incarnation; an INC answer is met by
 // learning the new one and building the call anew, keys included.
 func (l *Log) run(ctx context.Context, sc *redis.Script, id conversation.ID, args ...any) ([]string, error) {
+	return guarded(ctx, l.gate, func() ([]string, error) { return l.runOpen(ctx, sc, id, args) })
+}
+
+func (l *Log) runOpen(ctx context.Context, sc *redis.Script, id conversation.ID, args []any) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.opts.Timeout)
 	defer cancel()
 	s := shard(id)
@@ -158,10 +167,13 @@ func (l *Log) runAppend(ctx context.Context, id conversation.ID, args ...any) ([
 	if !known {
 		return l.run(ctx, appendScript, id, args...)
 	}
-	res, err := l.appends.do(ctx, l.ask(s, in, id, args))
+	res, err := guarded(ctx, l.gate, func() ([]string, error) {
+		res, err := l.appends.do(ctx, l.ask(s, in, id, args))
+		return res, down(err)
+	})
 	switch {
 	case err != nil:
-		return nil, down(err)
+		return nil, err
 	case res[0] == "INC":
 		return l.run(ctx, appendScript, id, args...)
 	}

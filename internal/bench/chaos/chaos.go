@@ -37,6 +37,9 @@ type Options struct {
 	Faults []string
 	Count  int
 	Brief  bool
+	// Busy excuses what only a starved machine does, see history.Rules; Brief
+	// does so too.
+	Busy bool
 	// Times multiplies every count, if above 1.
 	Times int
 }
@@ -146,7 +149,7 @@ func (r *rig) one(ctx context.Context, s *scenario, count int) Outcome {
 	begun := time.Now()
 	r.o.say("%s: %s, %d %s", s.name, s.short, count, s.unit)
 	rules := s.rules(count)
-	rules.Busy = r.o.Brief
+	rules.Busy = r.o.Brief || r.o.Busy
 	st, err := r.newStage(ctx, s.name, r.o.Seed, s.fleet(count), rules)
 	if err != nil {
 		u.Err = err

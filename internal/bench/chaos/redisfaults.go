@@ -288,6 +288,10 @@ var hanging = scenario{
 			return err
 		}
 		defer end()
+		// Those who only write: nobody watches, so they wait for nothing.
+		if err := st.alsoConverse(ctx, 60); err != nil {
+			return err
+		}
 		length := 30 * time.Second
 		if st.o.Brief {
 			length = 6 * time.Second
@@ -314,7 +318,7 @@ func (st *stage) hang(ctx context.Context, link bool, length time.Duration) erro
 	for _, n := range st.nodes {
 		samples = append(samples, sample(ctx, n))
 	}
-	// Meanwhile people open the page, here and there.
+	// Meanwhile people open the page and write, here and there.
 	readers, cancel := context.WithTimeout(ctx, length)
 	defer cancel()
 	st.fault("redis-hang", "redis", "begin", how)
@@ -323,8 +327,14 @@ func (st *stage) hang(ctx context.Context, link bool, length time.Duration) erro
 	} else if err := r.signal(syscall.SIGSTOP); err != nil {
 		return err
 	}
+	quiet := st.convs[crowd:]
 	for i := 0; readers.Err() == nil; i++ {
 		_ = st.look(readers, st.convs[st.rng.IntN(len(st.convs))], st.nodes[i%fleet]) // it is written down
+		if i%8 == 0 {
+			if _, err := st.say(ctx, quiet[i/8%len(quiet)], i%fleet); err != nil {
+				st.fails(err)
+			}
+		}
 		_ = pause(readers, 20*time.Millisecond)
 	}
 	var err error

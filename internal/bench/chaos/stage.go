@@ -134,20 +134,8 @@ var mixed = [][]client.Transport{
 func (st *stage) gather(ctx context.Context, convs, viewers int) error {
 	fctx, stop := context.WithCancel(ctx)
 	st.stop = stop
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(8)
-	st.convs = make([]*conv, convs)
-	for i := range st.convs {
-		c := &conv{no: i, name: fmt.Sprintf("c%d", i), learner: st.learners[i%len(st.learners)]}
-		st.convs[i] = c
-		g.Go(func() error {
-			var err error
-			c.id, err = c.learner.converse(gctx, st.web, st.nodes[i%fleet].real)
-			return err
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return fmt.Errorf("begin conversations: %w", err)
+	if err := st.alsoConverse(ctx, convs); err != nil {
+		return err
 	}
 	for _, c := range st.convs {
 		for i := range viewers {
@@ -165,6 +153,26 @@ func (st *stage) gather(ctx context.Context, convs, viewers int) error {
 				return fmt.Errorf("%s sees nothing: %w", v.name, err)
 			}
 		}
+	}
+	return nil
+}
+
+// alsoConverse makes more conversations, which nobody watches yet.
+func (st *stage) alsoConverse(ctx context.Context, n int) error {
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(8)
+	for range n {
+		i := len(st.convs)
+		c := &conv{no: i, name: fmt.Sprintf("c%d", i), learner: st.learners[i%len(st.learners)]}
+		st.convs = append(st.convs, c)
+		g.Go(func() error {
+			var err error
+			c.id, err = c.learner.converse(gctx, st.web, st.nodes[i%fleet].real)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return fmt.Errorf("begin conversations: %w", err)
 	}
 	return nil
 }
