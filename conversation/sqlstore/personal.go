@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 
 	"github.com/fluentpro/fluentpro/conversation"
@@ -71,37 +70,25 @@ func (s *Store) exportTurns(ctx context.Context, owner conversation.LearnerID, i
 	}
 }
 
-// ErasePersonal takes every word and every mark of a learner out of SQL. Of
-// each conversation a row stays that names nobody, marked as deleted: a node
-// that still writes finds nothing to write to, and what the live log holds can
-// be found by its id until it ends by itself.
+// ErasePersonal takes every word and every mark of a learner out of SQL, as
+// Erase does for one conversation; the rows that stay name nobody. Their logs
+// in Redis go with the janitor's next round, within a minute.
 func (s *Store) ErasePersonal(ctx context.Context, learner string) error {
 	if learner == "" {
 		return nil // "" stands for any owner elsewhere
 	}
 	err := s.db.InTx(ctx, func(ctx context.Context) error {
-		var ids []conversation.ID
-		err := s.each(ctx, func(rows *sql.Rows) error {
-			var id conversation.ID
-			err := rows.Scan(&id)
-			ids = append(ids, id)
-			return err
-		}, "SELECT id FROM conversations WHERE owner = ? ORDER BY id"+s.db.ForUpdate(), learner)
+		ids, err := s.ids(ctx, "SELECT id FROM conversations WHERE owner = ? ORDER BY id"+s.db.ForUpdate(), learner)
 		if err != nil {
 			return err
 		}
 		for _, id := range ids {
-			for _, table := range []string{"facts", "turns", "runs"} {
-				if _, err := s.exec(ctx, "DELETE FROM "+table+" WHERE conversation = ?", id); err != nil {
-					return err
-				}
-			}
-			if _, err := s.exec(ctx, "UPDATE conversations SET owner = '', client_id = id, title = '', meta = '{}', state = ?, deleted_at = "+
-				s.db.Now()+" WHERE id = ?", conversation.StateEnded, id); err != nil {
+			if _, err := s.Erase(ctx, conversation.LearnerID(learner), id); err != nil {
 				return err
 			}
 		}
-		return nil
+		_, err = s.exec(ctx, "UPDATE conversations SET owner = '' WHERE owner = ?", learner)
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("erase conversations: %w", err)

@@ -41,6 +41,9 @@ func TestExportAndErasePersonal(t *testing.T) {
 		}
 		_, err = e.Load(e.ctx(), id)
 		is(t, "erased conversation", err, conversation.ErrNotFound)
+		if left, err := e.Unshredded(e.ctx(), 10); err != nil || left[id] == 0 {
+			t.Errorf("its log is not on the list: %v, %v", left, err)
+		}
 		for _, table := range []string{"turns", "runs", "facts"} {
 			var n int
 			if err := e.db.Conn(e.ctx()).QueryRowContext(e.ctx(), "SELECT count(*) FROM "+table+" WHERE conversation = ?", id).Scan(&n); err != nil || n != 0 {
