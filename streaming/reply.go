@@ -1,8 +1,10 @@
 package streaming
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"strconv"
 	"strings"
 
 	"github.com/fluentpro/fluentpro/conversation"
@@ -22,6 +24,10 @@ type ReplyEncoder interface {
 	Text(text string) [][]byte
 	// Status is passing: queued, recovering, resumed, delayed, and why.
 	Status(state, reason string) [][]byte
+	// Fact is something durable about the reply beside its text, kind
+	// "feedback" or "objective": typ is the event's type, id names the thing, so
+	// that the same id again replaces it.
+	Fact(kind, id, typ string, data json.RawMessage) [][]byte
 	// Completed, Stopped and Failed end the reply for good.
 	Completed(finish string) [][]byte
 	Stopped() [][]byte
@@ -77,6 +83,9 @@ type envelope struct {
 
 // Event takes one envelope of the log.
 func (r *Reply) Event(raw []byte) ([][]byte, error) {
+	if kind := factKind(raw); kind != "" {
+		return r.fact(kind, raw)
+	}
 	var e envelope
 	if err := json.Unmarshal(raw, &e); err != nil {
 		return nil, err
@@ -111,6 +120,44 @@ func (r *Reply) Event(raw []byte) ([][]byte, error) {
 		return r.Status("resumed", ""), nil
 	}
 	return nil, nil
+}
+
+// fact tells what the practice says beside the text, of this run or of none.
+// It begins no message: what comes before the reply's name is known is told by
+// the log alone.
+func (r *Reply) fact(kind string, raw []byte) ([][]byte, error) {
+	var f struct {
+		Seq  int64           `json:"seq"`
+		Type string          `json:"type"`
+		Run  int64           `json:"run"`
+		Data json.RawMessage `json:"data"`
+	}
+	if err := json.Unmarshal(raw, &f); err != nil {
+		return nil, err
+	}
+	if r.over || !r.begun || f.Run != 0 && f.Run != r.run {
+		return nil, nil
+	}
+	var named struct {
+		ID string `json:"id"`
+	}
+	if err := json.Unmarshal(f.Data, &named); err != nil || named.ID == "" {
+		named.ID = kind + "-" + strconv.FormatInt(f.Seq, 10)
+	}
+	return r.enc.Fact(kind, named.ID, f.Type, f.Data), nil
+}
+
+var factMarks = map[string][]byte{"feedback": []byte(`"type":"feedback.`), "objective": []byte(`"type":"objective.`)}
+
+// factKind looks before parsing, because most events are deltas; quotes inside
+// a text are escaped, so that no text looks like a type.
+func factKind(raw []byte) string {
+	for kind, mark := range factMarks {
+		if bytes.Contains(raw, mark) {
+			return kind
+		}
+	}
+	return ""
 }
 
 // Snapshot takes the folded state; known is false when it does not tell what

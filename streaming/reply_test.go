@@ -1,6 +1,7 @@
 package streaming_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -19,12 +20,19 @@ func (plain) Open() [][]byte                       { return say("open") }
 func (plain) Begin(id string) [][]byte             { return say("begin %s", id) }
 func (plain) Text(text string) [][]byte            { return say("text %s", text) }
 func (plain) Status(state, reason string) [][]byte { return say("status %s %s", state, reason) }
-func (plain) Completed(finish string) [][]byte     { return say("completed %s", finish) }
-func (plain) Stopped() [][]byte                    { return say("stopped") }
-func (plain) Failed(code, msg string) [][]byte     { return say("failed %s %s", code, msg) }
+func (plain) Fact(kind, id, typ string, data json.RawMessage) [][]byte {
+	return say("fact %s %s %s %s", kind, id, typ, data)
+}
+func (plain) Completed(finish string) [][]byte { return say("completed %s", finish) }
+func (plain) Stopped() [][]byte                { return say("stopped") }
+func (plain) Failed(code, msg string) [][]byte { return say("failed %s %s", code, msg) }
 
 func ev(verb string, base int, data string) string {
 	return fmt.Sprintf(`{"v":1,"type":"partner.%s","run":2,"base":%d,"data":{%s}}`, verb, base, data)
+}
+
+func fact(seq, run int, typ, data string) string {
+	return fmt.Sprintf(`{"v":1,"seq":%d,"type":%q,"run":%d,"data":%s}`, seq, typ, run, data)
 }
 
 func delta(at int, text string) string {
@@ -52,6 +60,9 @@ func TestReplyFromEvents(t *testing.T) {
 		{"stopped", []string{started, delta(0, "He"), ev("stopping", 1, `"at":2`), ev("stopped", 1, `"message_id":"m","text":"He"`), delta(2, "y")}, "begin m|text He|stopped", false, false},
 		{"failed keeps what was shown", []string{started, delta(0, "He"), ev("failed", 1, `"message_id":"m","text":"","code":"upstream_timeout","message":"Slow."`)},
 			"begin m|text He|failed upstream_timeout Slow.", false, false},
+		{"facts of the practice", []string{fact(7, 0, "feedback.early", `{}`), started, delta(0, "He"), fact(8, 2, "feedback.ready", `{"id":"f1","text":{"no":"string"}}`),
+			fact(9, 0, "objective.met", `{"n":1}`), fact(10, 3, "objective.met", `{}`), delta(2, `"type":"feedback.`)},
+			`begin m|text He|fact feedback f1 feedback.ready {"id":"f1","text":{"no":"string"}}|fact objective objective-9 objective.met {"n":1}|text "type":"feedback.`, false, true},
 		{"another run", []string{strings.Replace(started, `"run":2`, `"run":3`, 1), strings.Replace(delta(0, "x"), `"run":2`, `"run":1`, 1)}, "", false, true},
 		{"begun anew before anything was told", []string{started, ev("restarted", 2, ""), ev("delta", 2, `"at":0,"text":"Yo"`), delta(0, "old")}, "begin m|text Yo", false, true},
 		{"taken back", []string{started, delta(0, "He"), ev("restarted", 2, "")}, "begin m|text He", true, true},

@@ -30,7 +30,7 @@ type event struct {
 	Delta     string            `json:"delta,omitempty"`
 	Messages  []json.RawMessage `json:"messages,omitempty"`
 	Name      string            `json:"name,omitempty"`
-	Value     *status           `json:"value,omitempty"`
+	Value     any               `json:"value,omitempty"`
 	Result    *result           `json:"result,omitempty"`
 	Message   string            `json:"message,omitempty"`
 	Code      string            `json:"code,omitempty"`
@@ -86,6 +86,18 @@ func (e *Encoder) Text(text string) [][]byte {
 // Status implements streaming.ReplyEncoder.
 func (e *Encoder) Status(state, reason string) [][]byte {
 	return encode(event{Type: "CUSTOM", Name: "status", Value: &status{state, reason}})
+}
+
+// Fact implements streaming.ReplyEncoder.
+func (e *Encoder) Fact(kind, id, typ string, data json.RawMessage) [][]byte {
+	return encode(event{Type: "CUSTOM", Name: kind, Value: fact{id, typ, data}})
+}
+
+// fact is the value of a custom event about the practice.
+type fact struct {
+	ID   string          `json:"id"`
+	Type string          `json:"type"`
+	Data json.RawMessage `json:"data"`
 }
 
 // Completed implements streaming.ReplyEncoder.

@@ -23,13 +23,13 @@ const partID = "text"
 
 // chunk holds the keys that the profile allows, in the order of the schema.
 type chunk struct {
-	Type      string  `json:"type"`
-	MessageID string  `json:"messageId,omitempty"`
-	ID        string  `json:"id,omitempty"`
-	Delta     string  `json:"delta,omitempty"`
-	ErrorText string  `json:"errorText,omitempty"`
-	Data      *status `json:"data,omitempty"`
-	Transient bool    `json:"transient,omitempty"`
+	Type      string `json:"type"`
+	MessageID string `json:"messageId,omitempty"`
+	ID        string `json:"id,omitempty"`
+	Delta     string `json:"delta,omitempty"`
+	ErrorText string `json:"errorText,omitempty"`
+	Data      any    `json:"data,omitempty"`
+	Transient bool   `json:"transient,omitempty"`
 }
 
 type status struct {
@@ -74,7 +74,19 @@ func (e *Encoder) Text(text string) [][]byte {
 // its onData callback and does not keep. An error chunk would end the answer
 // in the client, so passing trouble is never one.
 func (e *Encoder) Status(state, reason string) [][]byte {
-	return encode(chunk{Type: "data-status", Data: &status{state, reason}, Transient: true})
+	return encode(chunk{Type: "data-status", Data: status{state, reason}, Transient: true})
+}
+
+// Fact implements streaming.ReplyEncoder by a part that the client keeps with
+// the message; the same id again replaces it.
+func (e *Encoder) Fact(kind, id, typ string, data json.RawMessage) [][]byte {
+	return encode(chunk{Type: "data-" + kind, ID: id, Data: fact{typ, data}})
+}
+
+// fact is what a data part of the practice holds.
+type fact struct {
+	Type string          `json:"type"`
+	Data json.RawMessage `json:"data"`
 }
 
 // Completed implements streaming.ReplyEncoder. The oldest version refuses a

@@ -49,6 +49,10 @@ func TestProfile(t *testing.T) {
 	if got := lines(e.Begin("m"), e.Stopped()); got != "{\"type\":\"start\",\"messageId\":\"m\"}\n{\"type\":\"start-step\"}\n{\"type\":\"abort\"}\n[DONE]" {
 		t.Errorf("without text: got\n%s", got)
 	}
+	got := lines(e.Fact("feedback", "f1", "feedback.ready", []byte(`{"id":"f1"}`)))
+	if got != `{"type":"data-feedback","id":"f1","data":{"type":"feedback.ready","data":{"id":"f1"}}}` {
+		t.Errorf("a fact: got\n%s", got)
+	}
 	h := http.Header{}
 	if Header(h); h.Get("x-vercel-ai-ui-message-stream") != "v1" {
 		t.Errorf("headers %v", h)
