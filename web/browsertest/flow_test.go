@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	password = "correct horse battery staple"
+	password = "nine quiet harbours of tin"
 	// tokens of each reply, and the time from one to the next: long enough to
 	// be interrupted, short enough for a test.
 	tokens = 300
@@ -360,4 +360,37 @@ func TestScreenshot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestOtherVersions asks for another reply, edits the message, and goes back
+// to what was said first.
+func TestOtherVersions(t *testing.T) {
+	t.Parallel()
+	b := openBrowser(t, desktop)
+	n := startNode(t, startModel(t, 0), model)
+	turns := b.arrive(n, false)
+	b.fill("composer", "First try.")
+	b.click("send")
+	b.replied(turns + 1)
+	first := b.last()
+	checkReply(t, first)
+	b.click("regenerate")
+	b.until("two versions of the reply", fmt.Sprintf(`document.querySelector('%s')?.textContent.includes('2 of 2')`, id("versions")))
+	b.replied(turns + 1)
+	checkReply(t, b.last())
+	b.click("edit")
+	b.fill("edit-text", " And more.") // behind what is there
+	b.click("edit-send")
+	b.until("the edited message", fmt.Sprintf(`[...document.querySelectorAll('%s .said')].map((e) => e.textContent).join() === 'First try. And more.'`, id("turn-learner")))
+	b.replied(turns + 1)
+	b.said("First try. And more.")
+	b.reload()
+	b.replied(turns + 1)
+	b.said("First try. And more.")
+	b.do("the version before", chromedp.Click(id("turn-learner")+" "+id("version-before")))
+	b.until("the first message", fmt.Sprintf(`[...document.querySelectorAll('%s .said')].map((e) => e.textContent).join() === 'First try.'`, id("turn-learner")))
+	b.do("the reply before", chromedp.Click(id("turn-partner")+" "+id("version-before")))
+	b.until("the first reply", fmt.Sprintf(`[...document.querySelectorAll('%s .said')].at(-1)?.textContent === %q`, id("turn-partner"), first))
+	b.said("First try.")
+	b.clean()
 }
