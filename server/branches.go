@@ -37,14 +37,14 @@ func (s *Server) branchRoutes(a *api) {
 	}, s.selectBranch)
 	add(a, route{
 		ID: "list-turns", Method: http.MethodGet, Path: "/conversations/{id}/turns", Tag: tagConversations,
-		Summary: "The turns of a branch, in the order of the talk", Fails: []fault.Code{fault.NotFound, fault.StorageUnavailable},
+		Summary: "The turns of a branch, in the order of the talk", Fails: []fault.Code{fault.CursorGone, fault.NotFound, fault.StorageUnavailable},
 		Response: branchBody{Tip: conversation.Head{Run: 2, Turn: 2}, Active: true, Turns: []conversation.Turn{
 			{N: 2, ID: exampleID, Author: conversation.Learner, Text: "Could we move the delivery to Friday?", ClientID: "msg-1", Run: 2, At: exampleTime, After: 1},
 		}},
 	}, s.listTurns)
 	add(a, route{
 		ID: "list-branches", Method: http.MethodGet, Path: "/conversations/{id}/branches", Tag: tagConversations,
-		Summary: "The ends of all branches, newest first", Fails: []fault.Code{fault.NotFound, fault.StorageUnavailable},
+		Summary: "The ends of all branches, newest first", Fails: []fault.Code{fault.CursorGone, fault.NotFound, fault.StorageUnavailable},
 		Response: branchList{Branches: []conversation.Tip{{Head: conversation.Head{Run: 2, Turn: 2}, Active: true, State: "completed", At: exampleTime}}},
 	}, s.listBranches)
 }

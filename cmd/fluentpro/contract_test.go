@@ -30,6 +30,9 @@ const exampleThing = "0198c2a4-6f1e-7c3a-9d2b-5a1f0e7b4c21"
 var noSuccess = map[string]string{
 	"open-websocket": "a plain GET is no handshake",
 	"verify-email":   "its token comes by mail", "confirm-email": "its token comes by mail", "reset-password": "its token comes by mail",
+	"list-accounts": "is for operators", "get-account": "is for operators", "deactivate-account": "is for operators", "erase-account": "is for operators",
+	"reactivate-account": "is for operators", "set-account-role": "is for operators",
+	"edit-message": "the message of the example is nobody's", "regenerate-reply": "the message of the example is nobody's",
 	"reactivate": "needs an account that was deactivated", "resend-verification": "may be verified already",
 }
 
