@@ -111,7 +111,7 @@ type Log struct {
 
 // Accounts is how learners get and keep an account.
 type Accounts struct {
-	SignUp      string        `yaml:"sign_up" oneof:"immediate|confirmed" doc:"immediate: usable at once, an address in use is told; confirmed: usable when a mail was answered, nothing is told"`
+	SignUp      string        `yaml:"sign_up" oneof:"auto|immediate|confirmed" doc:"immediate: an account is usable at once, and an address in use is told; confirmed: usable when the link of a mail was used, and nothing is told; auto: confirmed where mail leaves this machine (smtp.url)"`
 	KeyRotation time.Duration `yaml:"key_rotation" doc:"age at which the key that signs tokens is replaced, 0 for never"`
 }
 
@@ -143,7 +143,7 @@ func defaults() Config {
 		Log:        Log{Level: "info", Format: "text"},
 		Limits:     Limits{FrameBytes: 64 << 10, MessageChars: 8192, Subscriptions: 32, ConnectionsPerUser: 20, Queue: 4},
 		Roles:      Roles{Match: auto, Azure: AzureSearch{Index: "fluentpro-roles"}},
-		Accounts:   Accounts{SignUp: "immediate", KeyRotation: 90 * 24 * time.Hour},
+		Accounts:   Accounts{SignUp: "auto", KeyRotation: 90 * 24 * time.Hour},
 		Wire:       Wire{Ping: 20 * time.Second, Heartbeat: 15 * time.Second},
 		Lease:      3 * time.Second,
 		Heartbeat:  500 * time.Millisecond,
@@ -168,6 +168,11 @@ func (c *Config) Strict() bool { return c.Profile == Staging || c.Profile == Pro
 
 // Warnings are things that work but look wrong, one line each.
 func (c *Config) Warnings() []string { return c.warnings }
+
+// ConfirmSignUp says that a mail must confirm an account before it is usable.
+func (c *Config) ConfirmSignUp() bool {
+	return c.Accounts.SignUp == "confirmed" || c.Accounts.SignUp == "auto" && !c.MailToFiles()
+}
 
 // SQL is what to open: the database URL, or the embedded file in the data
 // directory.

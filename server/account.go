@@ -239,7 +239,7 @@ func (s *Server) forgotPassword(ctx context.Context, in *emailIn) (*struct{}, er
 
 type resetPasswordIn struct {
 	Body struct {
-		Token       string `json:"token" doc:"What stands behind #token= in the link"`
+		Token       string `json:"token" doc:"The last part of the link"`
 		NewPassword string `json:"new_password" format:"password" doc:"8 to 128 characters"`
 	}
 }
@@ -253,7 +253,7 @@ func (s *Server) resetPassword(ctx context.Context, in *resetPasswordIn) (*logou
 
 type tokenIn struct {
 	Body struct {
-		Token string `json:"token" doc:"What stands behind #token= in the link"`
+		Token string `json:"token" doc:"The last part of the link"`
 	}
 }
 

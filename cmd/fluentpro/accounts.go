@@ -23,13 +23,13 @@ import (
 func accountsConfig(cfg *configs.Config, db *sqldb.DB, recorder events.Recorder, trail events.Trail, public string) authentication.Config {
 	return authentication.Config{
 		Events: recorder, PublicURL: public, Holders: personalData(db, trail),
-		ConfirmSignUp: cfg.Accounts.SignUp == "confirmed", KeyRotation: cfg.Accounts.KeyRotation,
+		ConfirmSignUp: cfg.ConfirmSignUp(), KeyRotation: cfg.Accounts.KeyRotation,
 	}
 }
 
 // personalData is everybody who keeps something about a learner, in the order
 // of an export. Whoever adds a table with a learner in it adds a holder here;
-// TestErasedLearnerIsNowhere looks into every table.
+// TestE2EAccount looks into every table.
 func personalData(db *sqldb.DB, trail events.Trail) []authentication.NamedHolder {
 	return []authentication.NamedHolder{
 		{Name: "onboarding", Holder: onboardingsql.New(db)},

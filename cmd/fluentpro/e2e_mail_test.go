@@ -113,7 +113,7 @@ func TestE2EMailsOnce(t *testing.T) {
 	box := newPostbox(t)
 	box.close()
 	env := []string{"FLUENTPRO_SMTP_URL=smtp://" + box.addr, "FLUENTPRO_MAIL_FROM=FluentPro <no-reply@example.com>",
-		"FLUENTPRO_PUBLIC_URL=https://english.example.com", "FLUENTPRO_JOBS_POLL=50ms"}
+		"FLUENTPRO_PUBLIC_URL=https://english.example.com", "FLUENTPRO_JOBS_POLL=50ms", "FLUENTPRO_ACCOUNTS_SIGN_UP=immediate"}
 	c := newCluster(t, env...)
 	for i := range 20 {
 		signUp(t, []*process{c.a, c.b}[i%2].base)

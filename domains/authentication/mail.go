@@ -29,8 +29,8 @@ func (f MailerFunc) Send(ctx context.Context, m Mail) error { return f(ctx, m) }
 // The pages that links in mails lead to. The token is behind the #, which no
 // browser sends, so that no log on the way ever has it.
 const (
-	PageResetPassword = "/reset-password"
-	PageVerifyEmail   = "/verify-email"
+	PageResetPassword = "/#/reset-password/"
+	PageVerifyEmail   = "/#/verify-email/"
 )
 
 // The methods below write one mail each. They are for jobs that events cause;
@@ -88,7 +88,7 @@ func (s *Service) MailPasswordChanged(ctx context.Context, learner LearnerID) er
 	return s.mail(ctx, learner, func(l *Learner) (Mail, error) {
 		return s.letter(l, l.rec.Email, "Your password was changed",
 			"the password of your account was changed, and all other devices were signed out.",
-			"If it was not you, set a new one now: "+s.cfg.PublicURL+"/forgot-password"), nil
+			"If it was not you, set a new one now: "+s.cfg.PublicURL+"/#/forgot-password"), nil
 	})
 }
 
@@ -97,8 +97,8 @@ func (s *Service) MailPasswordChanged(ctx context.Context, learner LearnerID) er
 func (s *Service) MailSignUpRepeated(ctx context.Context, learner LearnerID) error {
 	return s.mail(ctx, learner, func(l *Learner) (Mail, error) {
 		return s.letter(l, l.rec.Email, "You have an account already",
-			"somebody, probably you, tried to sign up with your address. You have an account: "+s.cfg.PublicURL+"/login",
-			"If you forgot the password, set a new one: "+s.cfg.PublicURL+"/forgot-password"), nil
+			"somebody, probably you, tried to sign up with your address. You have an account: "+s.cfg.PublicURL+"/#/sign-in",
+			"If you forgot the password, set a new one: "+s.cfg.PublicURL+"/#/forgot-password"), nil
 	})
 }
 
@@ -110,7 +110,7 @@ func (s *Service) MailEmailChange(ctx context.Context, learner LearnerID) error 
 		}
 		return s.letter(l, l.rec.Email, "Your e-mail is about to change",
 			"another address was asked for on your account. It takes this one's place when it is confirmed.",
-			"If it was not you, set a new password now: "+s.cfg.PublicURL+"/forgot-password"), nil
+			"If it was not you, set a new password now: "+s.cfg.PublicURL+"/#/forgot-password"), nil
 	})
 }
 
@@ -158,7 +158,7 @@ func (s *Service) link(ctx context.Context, l *Learner, p Purpose, email string)
 	if err := s.store.AddSecret(ctx, secret, liveSecrets); err != nil {
 		return "", err
 	}
-	return s.cfg.PublicURL + page + "#token=" + token, nil
+	return s.cfg.PublicURL + page + token, nil
 }
 
 // PasswordLink makes a link to set a new password, for an operator who brings

@@ -92,7 +92,7 @@ func (h *house) signUp(t *testing.T) SignedIn {
 	return up
 }
 
-var linkToken = regexp.MustCompile(`https://app\.example/[a-z-]+#token=([A-Za-z0-9_-]{43})\n`)
+var linkToken = regexp.MustCompile(`https://app\.example/#/[a-z-]+/([A-Za-z0-9_-]{43})\n`)
 
 // token is the secret in the only mail that was sent to an address.
 func (h *house) token(t *testing.T, to string) string {

@@ -4,6 +4,8 @@ import { announcement, html, Failure, Waiting } from './ui.js';
 import { client, connection, me, signOut, start, startError } from './session.js';
 import { link, route } from './route.js';
 import { AuthPage } from './pages/auth.js';
+import { AccountPage } from './pages/account.js';
+import { ForgotPage, ResetPage, VerifyPage } from './pages/links.js';
 import { OnboardingPage } from './pages/onboarding.js';
 import { HomePage } from './pages/home.js';
 import { WritingPage } from './pages/writing.js';
@@ -36,6 +38,10 @@ function Page() {
   }
   if (me.value === undefined) return html`<${Waiting} />`;
   const [where, id] = route.value;
+  if (where === 'reset-password') return html`<${ResetPage} id=${id} />`;
+  if (where === 'verify-email') return html`<${VerifyPage} id=${id} />`;
+  if (where === 'forgot-password') return html`<${ForgotPage} />`;
+  if (where === 'account' && me.value) return html`<${AccountPage} />`;
   if (me.value === null) return html`<${AuthPage} signUp=${where === 'sign-up'} />`;
   if (!me.value.onboarding_complete || where === 'onboarding') return html`<${OnboardingPage} />`;
   if (where === 'scenario-requests' && id) return html`<${WritingPage} key=${id} id=${id} />`;
@@ -50,7 +56,7 @@ function Header() {
     <a class="brand" href=${link()}>FluentPro</a>
     <span class="spacer"></span>
     ${me.value && html`<${Dot} />
-      <span class="who">${me.value.full_name}</span>
+      <a class="who" href=${link('account')} data-testid="go-account">${me.value.full_name}</a>
       <button class="quiet" data-testid="sign-out" onClick=${() => signOut().catch(setError)}>Sign out</button>`}
     <${Failure} error=${error} />
   </header>`;

@@ -68,11 +68,14 @@ export async function entered() {
 }
 
 /**
+ * Whether a mail must confirm the sign-up first.
  * @param {{ email: string, password: string, full_name: string, accept_terms: boolean, age_confirmed: boolean }} form
  */
 export async function signUp(form) {
-  await client.http.json('POST', '/auth/sign-up', { ...form, transport: 'cookie' }, { refresh: false });
+  const got = await client.http.json('POST', '/auth/sign-up', { ...form, transport: 'cookie' }, { refresh: false });
+  if (got?.pending) return true; // a mail must confirm it first
   await entered();
+  return false;
 }
 
 /** @param {{ email: string, password: string }} form */
@@ -81,13 +84,18 @@ export async function signIn(form) {
   await entered();
 }
 
-/** Ends the login of this browser and forgets what it kept. */
+/** Ends the login of this browser. */
 export async function signOut() {
   try {
     await client.http.json('POST', '/auth/logout', {}, { refresh: false });
   } catch (err) {
     if (!(err instanceof ClientError) || err.status !== 401) throw err;
   }
+  forget();
+}
+
+/** Forgets what this browser kept, and begins anew. */
+export function forget() {
   client.close();
   // The next person at this browser must not find this one's words.
   for (const k of Object.keys(localStorage)) if (k.startsWith('fluentpro.')) localStorage.removeItem(k);

@@ -34,7 +34,7 @@ func resetToken(t *testing.T, s *authentication.Service, l authentication.Learne
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, token, _ := strings.Cut(link, "#token=")
+	_, token, _ := strings.Cut(link, "#/reset-password/")
 	return token
 }
 

@@ -7,6 +7,7 @@ import { signIn, signUp } from '../session.js';
 export function AuthPage({ signUp: isNew }) {
   const [error, setError] = useState(/** @type {any} */ (null));
   const [busy, setBusy] = useState(false);
+  const [pending, setPending] = useState(false);
   useEffect(() => {
     title.value = isNew ? 'Sign up – FluentPro' : 'Sign in – FluentPro';
     setError(null);
@@ -21,10 +22,14 @@ export function AuthPage({ signUp: isNew }) {
     setError(null);
     try {
       if (isNew) {
-        await signUp({
+        if (await signUp({
           email: text('email').trim(), password: text('password'), full_name: text('full_name').trim(),
           accept_terms: f.has('accept_terms'), age_confirmed: f.has('age_confirmed'),
-        });
+        })) {
+          setPending(true);
+          setBusy(false);
+          return;
+        }
       } else {
         await signIn({ email: text('email').trim(), password: text('password') });
       }
@@ -35,6 +40,11 @@ export function AuthPage({ signUp: isNew }) {
     }
   };
 
+  if (pending && isNew) {
+    return html`<section class="card narrow" data-testid="sign-up-pending"><h1>Look into your mail</h1>
+      <p role="status">A link there confirms your address; then sign in.</p>
+      <p class="switch"><a href="#/sign-in" data-testid="go-sign-in">Sign in</a></p></section>`;
+  }
   return html`<section class="card narrow">
     <h1>${isNew ? 'Create your account' : 'Sign in'}</h1>
     <p class="lead">Practise English for your job with an AI partner.</p>
@@ -42,7 +52,7 @@ export function AuthPage({ signUp: isNew }) {
       ${isNew && html`<${Field} id="full-name" name="full_name" label="Full name" autocomplete="name" required data-testid="full-name" error=${fieldError(error, 'full_name')} />`}
       <${Field} id="email" name="email" label="E-mail" type="email" autocomplete="email" required data-testid="email" error=${fieldError(error, 'email')} />
       <${Field} id="password" name="password" label="Password" type="password" required data-testid="password"
-        autocomplete=${isNew ? 'new-password' : 'current-password'} hint=${isNew ? 'At least 10 characters; a few words are easy to remember.' : ''}
+        autocomplete=${isNew ? 'new-password' : 'current-password'} hint=${isNew ? 'At least 8 characters; a few words are easy to remember.' : ''}
         error=${fieldError(error, 'password')} />
       ${isNew && html`
         <label class="check"><input type="checkbox" name="accept_terms" data-testid="accept-terms" /> I accept the terms of use</label>
@@ -53,6 +63,6 @@ export function AuthPage({ signUp: isNew }) {
     </form>
     <p class="switch">${isNew
       ? html`Already here before? <a href="#/sign-in" data-testid="go-sign-in">Sign in</a>`
-      : html`New here? <a href="#/sign-up" data-testid="go-sign-up">Create an account</a>`}</p>
+      : html`New here? <a href="#/sign-up" data-testid="go-sign-up">Create an account</a> · <a href="#/forgot-password" data-testid="go-forgot">Forgotten password</a>`}</p>
   </section>`;
 }

@@ -1,0 +1,268 @@
+package main
+
+import (
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime/quotedprintable"
+	"net/mail"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/fluentpro/fluentpro/internal/sqldb"
+	"github.com/fluentpro/fluentpro/internal/testenv"
+)
+
+// secretTo waits for the mail to an address with a link to a page, and returns
+// the secret of the link.
+func secretTo(t *testing.T, data, to, page string) (secret string) {
+	t.Helper()
+	link := regexp.MustCompile(`/#/` + page + `/([A-Za-z0-9_-]{43})`)
+	testenv.Eventually(t, soon, func() error {
+		files, err := filepath.Glob(filepath.Join(data, "mail", "*.eml"))
+		if err != nil {
+			return err
+		}
+		for _, name := range files {
+			raw, err := os.ReadFile(name)
+			if err != nil {
+				return err
+			}
+			m, err := mail.ReadMessage(strings.NewReader(string(raw)))
+			if err != nil {
+				return err
+			}
+			text, err := io.ReadAll(quotedprintable.NewReader(m.Body))
+			if err != nil {
+				return err
+			}
+			if found := link.FindSubmatch(text); found != nil && strings.Contains(m.Header.Get("To"), to) {
+				secret = string(found[1])
+				return nil
+			}
+		}
+		return errors.New("no mail to " + to + " with a link to " + page)
+	})
+	return secret
+}
+
+// refusedWith checks the code of a refusal.
+func (l *learner) refusedWith(code, method, path string, body any) {
+	l.t.Helper()
+	a, err := l.try(method, path, body)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	if a.code() != code {
+		l.t.Fatalf("%s %s: %d %s, want %s", method, path, a.status, a.body, code)
+	}
+}
+
+func (l *learner) login(password string) {
+	l.t.Helper()
+	var s struct {
+		AccessToken string `json:"access_token"`
+	}
+	l.call("POST", "/auth/login", map[string]any{"email": l.email, "password": password}, &s)
+	l.token = s.AccessToken
+}
+
+// TestE2EAccount is the life of an account over the real thing: proven and
+// reset by the links of real mails, exported, deactivated, erased; then no
+// table of the database names the learner, but those that must.
+func TestE2EAccount(t *testing.T) {
+	t.Parallel()
+	type m = map[string]any
+	data := t.TempDir()
+	p := start(t, "account", "FLUENTPRO_DATA_DIR="+data, "FLUENTPRO_JOBS_POLL=50ms", "FLUENTPRO_UPSTREAM_SCRIPT_TOKENS_PER_SECOND=3000")
+	l, conversation := ready(t, p.base)
+	l.say(conversation, newTag())
+	other := signUp(t, p.base)
+
+	l.call("POST", "/auth/verify-email", m{"token": secretTo(t, data, l.email, "verify-email")}, nil)
+	var me struct {
+		ID       string
+		Verified bool `json:"email_verified"`
+	}
+	if l.call("GET", "/me", nil, &me); !me.Verified {
+		t.Fatal("the address is not proven")
+	}
+	// Known or not, the answer is one.
+	for _, email := range []string{l.email, "nobody@example.com"} {
+		if a, err := l.try("POST", "/auth/forgot-password", m{"email": email}); err != nil || a.status != 204 || len(a.body) != 0 {
+			t.Fatalf("%s: %d %s %v", email, a.status, a.body, err)
+		}
+	}
+	secret, old := secretTo(t, data, l.email, "reset-password"), l.token
+	l.refusedWith("invalid", "POST", "/auth/reset-password", m{"token": secret, "new_password": "password1"})
+	l.call("POST", "/auth/reset-password", m{"token": secret, "new_password": "tulip under glass"}, nil)
+	l.refusedWith("link_invalid", "POST", "/auth/reset-password", m{"token": secret, "new_password": "tulip under ice"})
+	l.token = old
+	l.refusedWith("unauthenticated", "GET", "/me", nil) // at once, though it is good for 15 minutes by itself
+	l.refusedWith("invalid_credentials", "POST", "/auth/login", m{"email": l.email, "password": learnersPassword})
+	l.login("tulip under glass")
+
+	got, err := l.try("GET", "/me/export", nil, "Accept", "application/x-ndjson")
+	if err != nil || got.status != 200 {
+		t.Fatalf("%d %v", got.status, err)
+	}
+	kinds := map[string]int{}
+	for line := range strings.Lines(string(got.body)) {
+		var row struct{ Domain, Kind string }
+		if err := json.Unmarshal([]byte(line), &row); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		kinds[row.Domain+"."+row.Kind]++
+	}
+	for _, k := range []string{"authentication.account", "authentication.login", "onboarding.profile", "practice.scenario", "conversations.conversation", "conversations.message", "events.event"} {
+		if kinds[k] == 0 {
+			t.Errorf("the export has no %s: %v", k, kinds)
+		}
+	}
+	if strings.Contains(string(got.body), other.email) || strings.Contains(string(got.body), "argon2id") {
+		t.Error("the export tells too much")
+	}
+
+	l.call("POST", "/me/deactivate", m{"password": "tulip under glass"}, nil)
+	l.refusedWith("unauthenticated", "GET", "/me", nil)
+	l.login("tulip under glass")
+	l.refusedWith("invalid", "POST", "/me/erase", m{"password": "a wrong guess"})
+	l.call("POST", "/me/erase", m{"password": "tulip under glass"}, nil)
+	l.refusedWith("unauthenticated", "GET", "/me", nil)
+	l.refusedWith("invalid_credentials", "POST", "/auth/login", m{"email": l.email, "password": "tulip under glass"})
+	other.call("GET", "/me", nil, nil)
+	p.signal(syscall.SIGTERM)
+	p.wait(25 * time.Second)
+	nowhere(t, filepath.Join(data, "fluentpro.db"), me.ID, l.email, "I look after corporate clients")
+}
+
+// mayName are the tables that may go on naming the id of an erased learner,
+// never more: an id that leads to nothing.
+var mayName = map[string]string{
+	"ended_logins":  "nodes must refuse tokens that are still about; swept after an hour",
+	"events":        "the audit trail keeps that something happened, its data is gone",
+	"event_heads":   "the chain of the audit trail",
+	"river_job":     "finished jobs, deleted after a day",
+	"event_outbox":  "on its way",
+	"event_handled": "what was handled",
+}
+
+// nowhere looks for the words of a learner in every column of every table.
+func nowhere(t *testing.T, file, id string, words ...string) {
+	t.Helper()
+	ctx := t.Context()
+	db, err := sqldb.Open(ctx, file, sqldb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	list := func(q string, args ...any) (out []string) {
+		t.Helper()
+		rows, err := db.Conn(ctx).QueryContext(ctx, q, args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = rows.Close() }()
+		for rows.Next() {
+			var s sql.NullString
+			if err := rows.Scan(&s); err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, s.String)
+		}
+		if err := rows.Err(); err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	tables := list("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+	if len(tables) < 15 {
+		t.Fatalf("only %d tables", len(tables))
+	}
+	for _, table := range tables {
+		for _, column := range list("SELECT name FROM pragma_table_info(?)", table) {
+			for _, value := range list(`SELECT CAST("` + column + `" AS TEXT) FROM "` + table + `"`) {
+				for _, word := range words {
+					if strings.Contains(value, word) {
+						t.Errorf("%s.%s still has %q", table, column, word)
+					}
+				}
+				if strings.Contains(value, id) && mayName[table] == "" {
+					t.Errorf("%s.%s still names the learner", table, column)
+				}
+			}
+		}
+	}
+}
+
+// TestE2ETwoLearnersSeeOnlyTheirOwn asks every route of the document that
+// needs a sign-in: without a token nothing is told, and nothing that one
+// learner asks for, by the ids of another too, shows a word of the other's.
+func TestE2ETwoLearnersSeeOnlyTheirOwn(t *testing.T) {
+	t.Parallel()
+	p := start(t, "matrix", "FLUENTPRO_DATA_DIR="+t.TempDir(), "FLUENTPRO_UPSTREAM_SCRIPT_TOKENS_PER_SECOND=3000")
+	ann, conversation := ready(t, p.base)
+	ann.say(conversation, newTag())
+	var mine struct{ Logins []struct{ ID string } }
+	ann.call("GET", "/me/logins", nil, &mine)
+	var who struct{ ID string }
+	ann.call("GET", "/me", nil, &who)
+	var scenarios struct{ Scenarios []struct{ ID string } }
+	ann.call("GET", "/scenarios", nil, &scenarios)
+	ids := []string{who.ID, mine.Logins[0].ID, conversation, scenarios.Scenarios[0].ID}
+	ben := signUp(t, p.base)
+	var doc struct {
+		Paths map[string]map[string]struct {
+			Security []any
+		}
+	}
+	ben.call("GET", "/openapi.json", nil, &doc)
+	asked := 0
+	for path, ops := range doc.Paths {
+		for method, op := range ops {
+			if len(op.Security) == 0 || strings.HasPrefix(path, "/api/") || strings.HasPrefix(path, "/agui") || path == "/ws" ||
+				path == "/me/erase" || path == "/me/deactivate" {
+				continue
+			}
+			for _, id := range ids {
+				full := strings.NewReplacer("{id}", id, "{run}", "1", "{step}", "language", "{kind}", "roles").Replace(path)
+				if !strings.Contains(path, "{id}") && id != ids[0] {
+					continue
+				}
+				var body any
+				if method != "get" && method != "delete" {
+					body = map[string]any{}
+				}
+				asked++
+				stranger := &learner{t: t, http: ben.http, node: ben.node}
+				if a, err := stranger.try(strings.ToUpper(method), full, body); err != nil || a.status != 401 && a.status != 400 && a.status != 422 {
+					t.Errorf("%s %s without a token: %d %s %v", method, path, a.status, a.body, err)
+				}
+				a, err := ben.try(strings.ToUpper(method), full, body)
+				if err != nil {
+					t.Errorf("%s %s: %v", method, path, err)
+					continue
+				}
+				if strings.Contains(path, "{id}") && a.status < 300 {
+					t.Errorf("%s %s with an id of somebody else: %d %s", method, path, a.status, a.body)
+				}
+				for _, word := range append([]string{ann.email, "I look after corporate clients"}, ids...) {
+					if a.status < 300 && strings.Contains(string(a.body), word) {
+						t.Errorf("%s %s shows %q of somebody else", method, path, word)
+					}
+				}
+			}
+		}
+	}
+	if asked < 30 {
+		t.Fatalf("only %d requests", asked)
+	}
+	ann.call("GET", "/conversations/"+conversation, nil, nil)
+	ann.call("GET", "/me", nil, nil)
+}
