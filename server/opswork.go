@@ -51,7 +51,7 @@ func (o *ops) workRoutes(mux *http.ServeMux) {
 				v, err = fn(r)
 			}
 			if err == nil {
-				o.Logger.LogAttrs(r.Context(), slog.LevelInfo, "an operator "+what, slog.String("path", r.URL.Path),
+				o.Logger.LogAttrs(r.Context(), slog.LevelInfo, "an operator steers", slog.String("what", what), slog.String("path", r.URL.Path),
 					slog.String("request_id", correlation.From(r.Context())))
 			}
 			o.answer(rw, r, v, err)

@@ -167,7 +167,7 @@ func (a *App) wireCore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	node := string(a.members.Self().ID)
+	node := a.members.Self().ID
 	a.back, err = newBackroom(a.cfg, a.db, node, func(context.Context) ([]string, error) { return a.members.Alive(), nil }, a.reg, a.log)
 	if err != nil {
 		return err

@@ -87,7 +87,7 @@ func (c *combiner) lead(ctx context.Context, a *ask) {
 	wait := gather - time.Since(c.last)
 	c.mu.Unlock()
 	if wait > 0 {
-		time.Sleep(wait)
+		<-time.After(wait) // at most gather, and what has been asked is sent anyhow
 	}
 	c.mu.Lock()
 	n := min(len(c.queue), most)

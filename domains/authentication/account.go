@@ -101,8 +101,7 @@ func (a Actor) over(l *Learner) error {
 
 // Find reads an account by its id, or by its e-mail where key has an @.
 func (s *Service) Find(ctx context.Context, key string) (AccountView, error) {
-	var l *Learner
-	err := error(ErrNoLearner)
+	l, err := (*Learner)(nil), ErrNoLearner
 	if email, ok := normalEmail(key); ok {
 		l, err = s.store.ByEmail(ctx, email)
 	} else if len(key) <= 64 {

@@ -55,8 +55,8 @@ func (s *Service) applyToSignUp(ctx context.Context, l *Learner, ip string, bega
 // signUpAgain tells the owner of an address by mail, unless that was done
 // often enough.
 func (s *Service) signUpAgain(ctx context.Context, email string, now time.Time) error {
-	if s.mails.refuse(email, "", now) != nil {
-		return nil
+	if often := s.mails.refuse(email, "", now); often != nil {
+		return nil //nolint:nilerr // the caller is told nothing of the address, not even this
 	}
 	s.mails.failed(email, "", now)
 	l, err := s.store.ByEmail(ctx, email)

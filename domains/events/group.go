@@ -238,7 +238,7 @@ func (c *Consumers) handle(ctx context.Context, g *Group, e Event, looks int, lo
 		result("again")
 		return true, nil
 	case errors.Is(err, ErrEarlier), errors.Is(err, ErrNotYet), ctx.Err() != nil:
-		return false, nil
+		return false, nil //nolint:nilerr // not yet, or not by us: it stays for later
 	case inside == nil:
 		return false, err
 	}

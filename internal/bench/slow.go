@@ -62,20 +62,20 @@ func SlowViewers(ctx context.Context, o *Options, viewers int, bytes int64) (*Sl
 
 // passing asks for replies until a quick viewer has received bytes, and
 // returns the node's greatest resident memory meanwhile.
-func (st *stage) passing(ctx context.Context, l *learner, conv string, bytes int64) (peak, passed int64, err error) {
+func (s *stage) passing(ctx context.Context, l *learner, conv string, bytes int64) (peak, passed int64, err error) {
 	var g gauge
-	s, err := openSocket(ctx, st.node.base, &g, l, conv)
+	quick, err := openSocket(ctx, s.node.base, &g, l, conv)
 	if err != nil {
 		return 0, 0, err
 	}
-	defer s.close()
+	defer quick.close()
 	done := make(chan struct{})
 	var wg sync.WaitGroup
 	var perr error
 	wg.Go(func() {
 		for perr == nil {
 			var rss int64
-			if rss, perr = residentBytes(st.node.pid()); perr == nil {
+			if rss, perr = residentBytes(s.node.pid()); perr == nil {
 				peak = max(peak, rss)
 			}
 			select {
@@ -85,12 +85,12 @@ func (st *stage) passing(ctx context.Context, l *learner, conv string, bytes int
 			}
 		}
 	})
-	for err == nil && s.ws.got.Load() < bytes {
-		if err = s.start(); err != nil {
+	for err == nil && quick.ws.got.Load() < bytes {
+		if err = quick.start(); err != nil {
 			break
 		}
 		select {
-		case err = <-s.ended:
+		case err = <-quick.ended:
 		case <-time.After(time.Minute):
 			err = errors.New("a reply does not end")
 		case <-ctx.Done():
@@ -99,7 +99,7 @@ func (st *stage) passing(ctx context.Context, l *learner, conv string, bytes int
 	}
 	close(done)
 	wg.Wait()
-	return peak, s.ws.got.Load(), errors.Join(err, perr)
+	return peak, quick.ws.got.Load(), errors.Join(err, perr)
 }
 
 // dawdle is one slow viewer: it comes again when it is sent away.

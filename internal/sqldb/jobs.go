@@ -3,7 +3,6 @@ package sqldb
 import (
 	"context"
 	"database/sql"
-	"io"
 	"log/slog"
 
 	"github.com/pressly/goose/v3"
@@ -33,12 +32,13 @@ func (d *DB) jobsMigration() *goose.Migration {
 	run := func(dir rivermigrate.Direction, target int) *goose.GoFunc {
 		opts := &rivermigrate.MigrateOpts{TargetVersion: target}
 		migrator := func() (*rivermigrate.Migrator[*sql.Tx], error) {
-			return rivermigrate.New(d.RiverDriver(), &rivermigrate.Config{Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+			return rivermigrate.New(d.RiverDriver(), &rivermigrate.Config{Logger: slog.New(slog.DiscardHandler)})
 		}
 		if d.Engine == SQLite {
 			return &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
 				m, err := migrator()
 				if err == nil {
+					//nolint:staticcheck // deprecated for Postgres' enums; SQLite has one connection and none of those
 					_, err = m.MigrateTx(ctx, tx, dir, opts)
 				}
 				return err

@@ -94,7 +94,7 @@ func TestPeerThatGoesOrTalks(t *testing.T) {
 		"pipelines for ever": func(c *net.TCPConn) error {
 			for {
 				if _, err := c.Write(make([]byte, 4<<10)); err != nil {
-					return nil // it was told to go
+					return nil //nolint:nilerr // it was told to go
 				}
 			}
 		},

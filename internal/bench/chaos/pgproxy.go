@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -81,7 +82,7 @@ func (p *pgProxy) keep(c net.Conn) bool {
 
 func (p *pgProxy) serve(client net.Conn) {
 	defer func() { _ = client.Close() }()
-	server, err := net.DialTimeout("tcp", p.target, 2*time.Second)
+	server, err := connect(p.target)
 	if err != nil {
 		return
 	}
@@ -198,7 +199,7 @@ func startup(client io.Reader, server io.Writer) error {
 		if _, err := io.ReadFull(client, rest); err != nil {
 			return err
 		}
-		if _, err := server.Write(append(head, rest...)); err != nil {
+		if _, err := server.Write(slices.Concat(head, rest)); err != nil {
 			return err
 		}
 		if code := binary.BigEndian.Uint32(head[4:]); code != sslRequest && code != gssRequest {

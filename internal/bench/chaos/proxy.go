@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net"
 	"sync"
-	"time"
 )
 
 // proxy passes TCP connections on and fails them on demand.
@@ -76,7 +75,7 @@ func (p *proxy) accept() {
 
 func (p *proxy) serve(client net.Conn) {
 	pr := &pair{client: client}
-	server, err := net.DialTimeout("tcp", p.target, 2*time.Second)
+	server, err := connect(p.target)
 	if err != nil {
 		pr.drop()
 		return

@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -10,10 +11,17 @@ import (
 	"time"
 )
 
+// connect dials a server of the run.
+func connect(addr string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	return (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+}
+
 // redisDo sends one command on a connection of its own and returns the answer
 // of a simple or bulk reply, of an array the first line.
 func redisDo(addr string, args ...string) (string, error) {
-	nc, err := net.DialTimeout("tcp", addr, 2*time.Second)
+	nc, err := connect(addr)
 	if err != nil {
 		return "", err
 	}

@@ -59,16 +59,6 @@ func (s *standIn) speak(first, pace time.Duration) {
 	s.pace.Store(int64(pace))
 }
 
-// open counts the calls under way that have sent text, for the tags given.
-func (s *standIn) open(tags map[string]bool) (speaking int) {
-	for _, c := range s.Calls() {
-		if tags[c.Tag] && c.End == fake.EndOpen && c.Sent > 0 {
-			speaking++
-		}
-	}
-	return speaking
-}
-
 // write puts every call into the history.
 func (s *standIn) write(rec *history.Recorder) {
 	begun := rec.Begun()

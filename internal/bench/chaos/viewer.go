@@ -203,12 +203,6 @@ func (v *viewer) show() {
 	v.st.rec.Add(r)
 }
 
-// ended reports whether the viewer has seen a run end.
-func (v *viewer) ended(run int64) (done bool) {
-	v.view.Look(func(f *client.Fold) { r := f.Runs[run]; done = r != nil && r.Ended != "" })
-	return done
-}
-
 // shows is how much text of a run is on the screen, and of which attempt.
 func (v *viewer) shows(run int64) (length, attempt int64) {
 	v.view.Look(func(f *client.Fold) {
