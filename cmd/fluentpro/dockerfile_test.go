@@ -92,7 +92,8 @@ func TestDockerfileIsSound(t *testing.T) {
 func TestImageEnvironmentIsValidConfiguration(t *testing.T) {
 	t.Parallel()
 	env, _ := last(dockerfile(t), "ENV")
-	vars := append(strings.Fields(env), "FLUENTPRO_DATABASE_URL=postgres://u@h/d", "FLUENTPRO_REDIS_URL=redis://h", "OPENAI_API_KEY=k", "FLUENTPRO_PUBLIC_ORIGINS=https://english.example.com")
+	vars := append(strings.Fields(env), "FLUENTPRO_DATABASE_URL=postgres://u@h/d", "FLUENTPRO_REDIS_URL=redis://h", "OPENAI_API_KEY=k", "FLUENTPRO_PUBLIC_ORIGINS=https://english.example.com",
+		"FLUENTPRO_PUBLIC_URL=https://english.example.com", "FLUENTPRO_SMTP_URL=smtp://mail.example.com:587", "FLUENTPRO_MAIL_FROM=FluentPro <english@example.com>")
 	if code, _, stderr := cli(t, vars, "config check --strict"); code != exitOK {
 		t.Errorf("%d %s", code, stderr)
 	}

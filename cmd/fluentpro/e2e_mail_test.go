@@ -158,7 +158,7 @@ func TestE2EMailFiles(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if strings.Contains(strings.ReplaceAll(string(b), "=\r\n", ""), p.base+"/verify-email#token=3D") {
+			if strings.Contains(strings.ReplaceAll(string(b), "=\r\n", ""), p.base+"/#/verify-email/") {
 				links++
 			}
 		}
