@@ -43,9 +43,24 @@ func (c *fakeClock) now() time.Time          { return time.UnixMicro(c.us.Load()
 func (c *fakeClock) advance(d time.Duration) { c.us.Add(d.Microseconds()) }
 
 type rig struct {
-	t  *testing.T
-	db *sqldb.DB
-	q  *riverqueue.Queue
+	t   *testing.T
+	db  *sqldb.DB
+	q   *riverqueue.Queue
+	log *words
+}
+
+// words is what was logged.
+type words struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (w *words) Write(p []byte) (int, error) { w.mu.Lock(); defer w.mu.Unlock(); return w.buf.Write(p) }
+
+func (r *rig) said(what string) bool {
+	r.log.mu.Lock()
+	defer r.log.mu.Unlock()
+	return bytes.Contains(r.log.buf.Bytes(), []byte(what))
 }
 
 func open(t *testing.T, db *sqldb.DB, cfg riverqueue.Config, kinds ...jobs.Kind) *rig {
@@ -56,11 +71,12 @@ func open(t *testing.T, db *sqldb.DB, cfg riverqueue.Config, kinds ...jobs.Kind)
 	if cfg.Drain == 0 {
 		cfg.Drain = patient
 	}
-	q, err := riverqueue.New(db, kinds, cfg, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+	log := &words{}
+	q, err := riverqueue.New(db, kinds, cfg, prometheus.NewRegistry(), slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &rig{t, db, q}
+	return &rig{t, db, q, log}
 }
 
 // start runs the queue until the returned stop, which waits for its end.
@@ -410,6 +426,27 @@ func TestStopCancelsWhatWillNotFinish(t *testing.T) {
 		again.Store(true)
 		open(t, db, riverqueue.Config{}, work).start()
 		r.eventually("another node does it", r.state(jobs.Done, 1))
+	})
+}
+
+// TestStartWaitsForTheDatabase: what a start needs is not there at first.
+func TestStartWaitsForTheDatabase(t *testing.T) {
+	t.Parallel()
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		work := kind("test.work", jobs.Base, func(context.Context, jobs.Job) error { return nil })
+		r := open(t, db, riverqueue.Config{}, work)
+		r.enqueue(jobs.Order{Kind: "test.work", Args: 1})
+		rename := func(from, to string) error {
+			_, err := db.Conn(t.Context()).ExecContext(t.Context(), "ALTER TABLE "+from+" RENAME TO "+to)
+			return err
+		}
+		if err := rename("river_queue", "river_away"); err != nil {
+			t.Fatal(err)
+		}
+		r.start()
+		r.eventually("a start has failed", func() bool { return r.said("jobs cannot start") })
+		testenv.Eventually(t, patient, func() error { return rename("river_away", "river_queue") })
+		r.eventually("the job is done", r.state(jobs.Done, 1))
 	})
 }
 

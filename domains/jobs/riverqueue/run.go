@@ -151,8 +151,8 @@ func (q *Queue) Run(ctx context.Context) error {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	q.upkeep(ctx) // before the first fetch: on SQLite whatever runs is an orphan
-	if err := q.client.Start(work); err != nil {
-		return fmt.Errorf("jobs: %w", err)
+	if !q.begin(ctx, work) {
+		return nil
 	}
 	t := time.NewTicker(tick)
 	defer t.Stop()
@@ -175,6 +175,29 @@ func (q *Queue) Run(ctx context.Context) error {
 		q.log.Warn("jobs are left behind; they run again when this node is known to be gone", "err", err)
 	}
 	return nil
+}
+
+// begin starts river, as often as it takes: a database that is busy or away
+// for a moment must not cost a node its jobs. False says that ctx ended first.
+func (q *Queue) begin(ctx, work context.Context) bool {
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		err := q.client.Start(work)
+		if err == nil {
+			return true
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		q.log.WarnContext(ctx, "jobs cannot start; trying again", "err", err)
+		_ = q.client.Stop(work) // a start that failed still counts as one
+		t := time.NewTimer(wait)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return false
+		}
+	}
 }
 
 func (q *Queue) upkeep(ctx context.Context) {
