@@ -76,7 +76,7 @@ func tree(t *testing.T) string {
 			return err
 		}
 		if d.IsDir() {
-			if n := d.Name(); rel != "." && (strings.HasPrefix(n, ".") || n == "node_modules" || n == "data" || n == "docs") {
+			if n := d.Name(); rel != "." && (strings.HasPrefix(n, ".") || n == "node_modules" || n == "data") {
 				return fs.SkipDir
 			}
 			return os.MkdirAll(filepath.Join(to, rel), 0o750)
