@@ -98,7 +98,7 @@ rm -f "$profile"
 	rc=0
 	# Two packages at a time: tests of a package run in parallel themselves.
 	# shellcheck disable=SC2086 # lists of words
-	go test -race -p 2 -timeout 20m -covermode atomic -coverpkg ./... -coverprofile "$profile" ${TESTFLAGS:-} $packages </dev/null 2>&1 || rc=$?
+	go test -race -p 2 -timeout 45m -covermode atomic -coverpkg ./... -coverprofile "$profile" ${TESTFLAGS:-} $packages </dev/null 2>&1 || rc=$?
 	echo "$rc" >"$work/rc"
 } | grep --line-buffered -v 'no test files\]\|^warning: no packages being tested depend on matches\|^	' | sed -u 's/\tcoverage: .*//' | tee "$work/log"
 rc=$(cat "$work/rc")
