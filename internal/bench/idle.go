@@ -37,6 +37,10 @@ const perLearner = 20
 // conversation of its own, first WebSockets, then event streams, each kind on
 // a fresh node.
 func IdleMemory(ctx context.Context, o *Options, connections int) ([]Idle, *Conditions, error) {
+	// The first node is killed: its connections count for some seconds more.
+	with := *o
+	with.Env = append(with.Env, fmt.Sprintf("FLUENTPRO_LIMITS_CONNECTIONS_PER_USER=%d", 2*perLearner))
+	o = &with
 	redis, err := o.redis(ctx)
 	if err != nil {
 		return nil, nil, err
