@@ -63,6 +63,7 @@ export function AuthPage({ signUp: isNew }) {
     </form>
     <p class="switch">${isNew
       ? html`Already here before? <a href="#/sign-in" data-testid="go-sign-in">Sign in</a>`
-      : html`New here? <a href="#/sign-up" data-testid="go-sign-up">Create an account</a> · <a href="#/forgot-password" data-testid="go-forgot">Forgotten password</a>`}</p>
+      : html`New here? <a href="#/sign-up" data-testid="go-sign-up">Create an account</a>`}</p>
+    ${!isNew && html`<p class="switch">Password forgotten? <a href="#/forgot-password" data-testid="go-forgot">Set a new one</a></p>`}
   </section>`;
 }
