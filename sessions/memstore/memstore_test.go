@@ -14,6 +14,6 @@ func TestContract(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(_ testing.TB, o storetest.Options) storetest.Backend {
 		st := New(Options{SessionTTL: o.TTL, Lease: o.Lease, SessionsPerUser: o.SessionsPerUser})
-		return storetest.Backend{Store: st, Wipe: st.Wipe}
+		return storetest.Backend{Store: st, Lose: st.Wipe}
 	})
 }

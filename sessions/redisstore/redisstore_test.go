@@ -38,7 +38,7 @@ func TestContractMini(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(tb testing.TB, o storetest.Options) storetest.Backend {
 		m := testenv.Miniredis(tb)
-		return storetest.Backend{Store: New(client(tb, m.Addr()), options(o)), Wipe: m.FlushAll}
+		return storetest.Backend{Store: New(client(tb, m.Addr()), options(o)), Lose: m.FlushAll}
 	})
 }
 
@@ -46,7 +46,17 @@ func TestContractReal(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(tb testing.TB, o storetest.Options) storetest.Backend {
 		srv := testenv.Redis(tb)
-		return storetest.Backend{Store: New(client(tb, srv.Addr), options(o)), Wipe: srv.Flush, Restart: func() { srv.Kill(); srv.Restart() }}
+		return storetest.Backend{Store: New(client(tb, srv.Addr), options(o)), Lose: srv.Flush}
+	})
+}
+
+// A Redis without persistence that is restarted has lost everything too, and
+// its connections.
+func TestContractRestart(t *testing.T) {
+	t.Parallel()
+	storetest.Lost(t, func(tb testing.TB, o storetest.Options) storetest.Backend {
+		srv := testenv.Redis(tb)
+		return storetest.Backend{Store: New(client(tb, srv.Addr), options(o)), Lose: func() { srv.Kill(); srv.Restart() }}
 	})
 }
 

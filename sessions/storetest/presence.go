@@ -157,9 +157,10 @@ func tickets(t *testing.T, open opener) {
 	}
 }
 
-// lost: after a wipe nothing is there, a node is told so, and all can be
-// entered anew.
-func lost(t *testing.T, st Backend, wipe func()) {
+// Lost checks a store that loses everything by Backend.Lose, in whatever way:
+// nothing is there then, a node is told so, and all can be entered anew.
+func Lost(t *testing.T, open func(testing.TB, Options) Backend) {
+	st := open(t, Options{TTL: time.Minute})
 	ctx := t.Context()
 	s, id := session("ann", 1), conversation.NewID()
 	enter := func() {
@@ -171,7 +172,7 @@ func lost(t *testing.T, st Backend, wipe func()) {
 	}
 	beat(t, st, "n1", true)
 	enter()
-	wipe()
+	st.Lose()
 	poll(t, "it answers again", func() bool {
 		out, err := st.Update(ctx, s)
 		return err == nil && out == sessions.Gone

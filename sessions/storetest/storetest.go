@@ -24,12 +24,12 @@ type Options struct {
 // Backend is an empty store and what can be done to it from outside.
 type Backend struct {
 	sessions.Store
-	// Wipe makes it lose everything, as by FLUSHALL; Restart ends it and starts
-	// it empty, nil where there is no such thing.
-	Wipe, Restart func()
+	// Lose makes it lose everything, as FLUSHALL does, or a restart without
+	// persistence.
+	Lose func()
 }
 
-type opener func(testing.TB, Options) Backend
+type opener = func(testing.TB, Options) Backend
 
 // Run checks a store.
 func Run(t *testing.T, open func(testing.TB, Options) Backend) {
@@ -47,14 +47,7 @@ func Run(t *testing.T, open func(testing.TB, Options) Backend) {
 		"connections":      connections,
 		"connections race": connectionsRace,
 		"tickets":          tickets,
-		"wipe":             func(t *testing.T, o opener) { b := o(t, Options{TTL: time.Minute}); lost(t, b, b.Wipe) },
-		"restart": func(t *testing.T, o opener) {
-			b := o(t, Options{TTL: time.Minute})
-			if b.Restart == nil {
-				t.Skip("it lives in this process")
-			}
-			lost(t, b, b.Restart)
-		},
+		"lose all":         Lost,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
