@@ -1,9 +1,7 @@
 package riverqueue_test
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,7 +12,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"go.uber.org/goleak"
 
 	"github.com/fluentpro/fluentpro/domains/jobs"
 	"github.com/fluentpro/fluentpro/domains/jobs/riverqueue"
@@ -22,115 +19,7 @@ import (
 	"github.com/fluentpro/fluentpro/internal/fault"
 	"github.com/fluentpro/fluentpro/internal/sqldb"
 	"github.com/fluentpro/fluentpro/internal/sqldb/sqldbtest"
-	"github.com/fluentpro/fluentpro/internal/testenv"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// patient is how long a busy machine may take; nothing waits for it to pass.
-const patient = 60 * time.Second
-
-// fakeClock is a clock that a test moves. It begins now, because river cleans
-// up by the database's own clock.
-type fakeClock struct{ us atomic.Int64 }
-
-func newClock() *fakeClock {
-	c := &fakeClock{}
-	c.us.Store(time.Now().UnixMicro())
-	return c
-}
-func (c *fakeClock) now() time.Time          { return time.UnixMicro(c.us.Load()).UTC() }
-func (c *fakeClock) advance(d time.Duration) { c.us.Add(d.Microseconds()) }
-
-type rig struct {
-	t   *testing.T
-	db  *sqldb.DB
-	q   *riverqueue.Queue
-	log *words
-}
-
-// words is what was logged.
-type words struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (w *words) Write(p []byte) (int, error) { w.mu.Lock(); defer w.mu.Unlock(); return w.buf.Write(p) }
-
-func (r *rig) said(what string) bool {
-	r.log.mu.Lock()
-	defer r.log.mu.Unlock()
-	return bytes.Contains(r.log.buf.Bytes(), []byte(what))
-}
-
-func open(t *testing.T, db *sqldb.DB, cfg riverqueue.Config, kinds ...jobs.Kind) *rig {
-	t.Helper()
-	if cfg.Poll == 0 {
-		cfg.Poll = 10 * time.Millisecond
-	}
-	if cfg.Drain == 0 {
-		cfg.Drain = patient
-	}
-	log := &words{}
-	q, err := riverqueue.New(db, kinds, cfg, prometheus.NewRegistry(), slog.New(slog.NewTextHandler(log, nil)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &rig{t, db, q, log}
-}
-
-// start runs the queue until the returned stop, which waits for its end.
-func (r *rig) start() (stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		if err := r.q.Run(ctx); err != nil {
-			r.t.Error(err)
-		}
-	})
-	stop = sync.OnceFunc(func() { cancel(); wg.Wait() })
-	r.t.Cleanup(stop)
-	return stop
-}
-
-func (r *rig) enqueue(o jobs.Order) {
-	r.t.Helper()
-	if err := r.q.Enqueue(r.t.Context(), o); err != nil {
-		r.t.Fatal(err)
-	}
-}
-
-func (r *rig) list(f jobs.Filter) []jobs.Row {
-	r.t.Helper()
-	rows, err := r.q.List(r.t.Context(), f)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	return rows
-}
-
-func (r *rig) eventually(what string, cond func() bool) {
-	r.t.Helper()
-	testenv.EventuallyTrue(r.t, patient, what, cond)
-}
-
-func (r *rig) state(s jobs.State, n int) func() bool {
-	return func() bool { return len(r.list(jobs.Filter{State: s})) == n }
-}
-
-// compact is JSON without the spaces that Postgres puts in.
-func compact(t *testing.T, b []byte) string {
-	t.Helper()
-	var out bytes.Buffer
-	if err := json.Compact(&out, b); err != nil {
-		t.Fatal(err)
-	}
-	return out.String()
-}
-
-func kind(name string, p jobs.Policy, work func(context.Context, jobs.Job) error) jobs.Kind {
-	return jobs.Kind{Name: name, Policy: p, Work: work}
-}
 
 func TestEnqueuedWithItsCause(t *testing.T) {
 	t.Parallel()
@@ -376,105 +265,6 @@ func TestPermanentErrorIsDeadAtOnce(t *testing.T) {
 		r.eventually("it is dead", r.state(jobs.Dead, 1))
 		if row := r.list(jobs.Filter{})[0]; row.Tries != 1 || row.Finished == nil {
 			t.Fatalf("got %+v", row)
-		}
-	})
-}
-
-func TestDrainLetsJobsFinish(t *testing.T) {
-	t.Parallel()
-	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
-		begun, release := make(chan struct{}), make(chan struct{})
-		r := open(t, db, riverqueue.Config{Workers: map[string]int{jobs.Default: 1}}, kind("test.work", jobs.Base, func(context.Context, jobs.Job) error {
-			close(begun)
-			<-release
-			return nil
-		}))
-		r.enqueue(jobs.Order{Kind: "test.work", Args: 1})
-		stop := r.start()
-		<-begun
-		r.enqueue(jobs.Order{Kind: "test.work", Args: 2})
-		go func() { close(release) }()
-		stop()
-		if d, a := len(r.list(jobs.Filter{State: jobs.Done})), len(r.list(jobs.Filter{State: jobs.Available})); d != 1 || a != 1 {
-			t.Fatalf("%d done and %d available, want the running one finished and the other untouched", d, a)
-		}
-	})
-}
-
-func TestStopCancelsWhatWillNotFinish(t *testing.T) {
-	t.Parallel()
-	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
-		begun := make(chan struct{}, 10)
-		var again atomic.Bool
-		work := kind("test.work", jobs.Base, func(ctx context.Context, _ jobs.Job) error {
-			if again.Load() {
-				return nil
-			}
-			begun <- struct{}{}
-			<-ctx.Done()
-			return ctx.Err()
-		})
-		r := open(t, db, riverqueue.Config{Drain: 20 * time.Millisecond}, work)
-		r.enqueue(jobs.Order{Kind: "test.work", Args: 1})
-		stop := r.start()
-		<-begun
-		stop()
-		row := r.list(jobs.Filter{})[0]
-		if row.State == jobs.Running || row.Tries != 0 || row.LastError != "" {
-			t.Fatalf("got %+v, want it free, and no try counted", row)
-		}
-		again.Store(true)
-		open(t, db, riverqueue.Config{}, work).start()
-		r.eventually("another node does it", r.state(jobs.Done, 1))
-	})
-}
-
-// TestStartWaitsForTheDatabase: what a start needs is not there at first.
-func TestStartWaitsForTheDatabase(t *testing.T) {
-	t.Parallel()
-	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
-		work := kind("test.work", jobs.Base, func(context.Context, jobs.Job) error { return nil })
-		r := open(t, db, riverqueue.Config{}, work)
-		r.enqueue(jobs.Order{Kind: "test.work", Args: 1})
-		rename := func(from, to string) error {
-			_, err := db.Conn(t.Context()).ExecContext(t.Context(), "ALTER TABLE "+from+" RENAME TO "+to)
-			return err
-		}
-		if err := rename("river_queue", "river_away"); err != nil {
-			t.Fatal(err)
-		}
-		r.start()
-		r.eventually("a start has failed", func() bool { return r.said("jobs cannot start") })
-		testenv.Eventually(t, patient, func() error { return rename("river_away", "river_queue") })
-		r.eventually("the job is done", r.state(jobs.Done, 1))
-	})
-}
-
-// TestCrashedWorkersJobRunsAgain leaves a job as a killed process leaves it:
-// running, and nobody there.
-func TestCrashedWorkersJobRunsAgain(t *testing.T) {
-	t.Parallel()
-	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
-		var tries atomic.Int64
-		work := kind("test.work", jobs.Base, func(_ context.Context, j jobs.Job) error { tries.Store(int64(j.Try)); return nil })
-		alive := func(context.Context) ([]string, error) { return []string{"living"}, nil }
-		r := open(t, db, riverqueue.Config{Node: "living", Alive: alive}, work)
-		r.enqueue(jobs.Order{Kind: "test.work", Args: 1})
-		r.enqueue(jobs.Order{Kind: "test.work", Args: 2})
-		by := map[sqldb.Engine]string{sqldb.Postgres: "ARRAY['%s']", sqldb.SQLite: `'["%s"]'`}[db.Engine]
-		for i, node := range []string{"dead", "living"} {
-			if _, err := db.Conn(t.Context()).ExecContext(t.Context(), "UPDATE river_job SET state = 'running', attempt = 1, attempted_at = created_at, attempted_by = "+
-				fmt.Sprintf(by, node)+" WHERE id = ?", i+1); err != nil {
-				t.Fatal(err)
-			}
-		}
-		r.start()
-		r.eventually("the dead node's job is done", r.state(jobs.Done, 1))
-		if tries.Load() != 2 {
-			t.Fatalf("done at try %d, want the second", tries.Load())
-		}
-		if rows := r.list(jobs.Filter{State: jobs.Running}); len(rows) != 1 || rows[0].Node != "living" || rows[0].ID != 2 {
-			t.Fatalf("got %+v, want a living node's job left alone", rows)
 		}
 	})
 }
