@@ -97,6 +97,26 @@ func (o *Options) seed(ctx context.Context, redis string, learners, conversation
 	return out, nil
 }
 
+// Answer is what a learner of a benchmark says to one step of onboarding.
+type Answer struct {
+	Step  string
+	Value map[string]any
+}
+
+// Answers are those of all steps, in order.
+func Answers() []Answer {
+	return []Answer{
+		{"language", object{"language": "zh_Hant"}},
+		{"industry", object{"industry": "banking_finance"}},
+		{"job", object{"title": "Relationship manager", "description": "I look after corporate clients and their loans."}},
+		{"role", object{"custom": object{"title": "Relationship manager", "description": "Looks after corporate clients."}}},
+		{"partners", object{"partners": []object{{"partner": "clients"}}}},
+		{"situations", object{"situations": []object{{"partner": "clients", "situations": []object{{"situation": "meetings"}}}}}},
+		{"level", object{"level": "B1"}},
+		{"summary", object{"confirmed": true}},
+	}
+}
+
 // learner signs up, answers the questions, asks for one scenario and begins
 // conversations from it.
 func (a *api) learner(ctx context.Context, conversations int) (learner, error) {
@@ -111,20 +131,8 @@ func (a *api) learner(ctx context.Context, conversations int) (learner, error) {
 		return l, err
 	}
 	l.token = signed.Token
-	for _, s := range []struct {
-		step  string
-		value object
-	}{
-		{"language", object{"language": "zh_Hant"}},
-		{"industry", object{"industry": "banking_finance"}},
-		{"job", object{"title": "Relationship manager", "description": "I look after corporate clients and their loans."}},
-		{"role", object{"custom": object{"title": "Relationship manager", "description": "Looks after corporate clients."}}},
-		{"partners", object{"partners": []object{{"partner": "clients"}}}},
-		{"situations", object{"situations": []object{{"partner": "clients", "situations": []object{{"situation": "meetings"}}}}}},
-		{"level", object{"level": "B1"}},
-		{"summary", object{"confirmed": true}},
-	} {
-		if err := a.call(ctx, l.token, "PUT", "/onboarding/steps/"+s.step, s.value, nil); err != nil {
+	for _, answer := range Answers() {
+		if err := a.call(ctx, l.token, "PUT", "/onboarding/steps/"+answer.Step, answer.Value, nil); err != nil {
 			return l, err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fluentpro/fluentpro/internal/bench"
 	"github.com/fluentpro/fluentpro/internal/client"
 )
 
@@ -112,20 +113,8 @@ func newLearner(ctx context.Context, c *http.Client, base string) (*learner, err
 		return nil, err
 	}
 	l.access = s.Token
-	for _, st := range []struct {
-		step  string
-		value object
-	}{
-		{"language", object{"language": "zh_Hant"}},
-		{"industry", object{"industry": "banking_finance"}},
-		{"job", object{"title": "Relationship manager", "description": "I look after corporate clients and their loans."}},
-		{"role", object{"custom": object{"title": "Relationship manager", "description": "Looks after corporate clients."}}},
-		{"partners", object{"partners": []object{{"partner": "clients"}}}},
-		{"situations", object{"situations": []object{{"partner": "clients", "situations": []object{{"situation": "meetings"}}}}}},
-		{"level", object{"level": "B1"}},
-		{"summary", object{"confirmed": true}},
-	} {
-		if err := call(ctx, c, base, l.access, "PUT", "/onboarding/steps/"+st.step, st.value, nil); err != nil {
+	for _, answer := range bench.Answers() {
+		if err := call(ctx, c, base, l.access, "PUT", "/onboarding/steps/"+answer.Step, answer.Value, nil); err != nil {
 			return nil, err
 		}
 	}
