@@ -367,6 +367,8 @@ func TestRetryAfter(t *testing.T) {
 		{"Retry-After", "1e300", 24 * time.Hour},
 		{"Retry-After", "soon", -1},
 		{"Retry-After", "", -1},
+		{"Retry-After", "0", 0},
+		{"X", "1", -1},
 		{"Retry-After", "Fri, 01 May 2026 12:00:30 GMT", 30 * time.Second},
 		{"Retry-After", "Fri, 01 May 2026 11:00:30 GMT", 0},
 		{"Retry-After", "Fri, 01 May 2099 11:00:30 GMT", 24 * time.Hour},

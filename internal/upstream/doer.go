@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/fluentpro/fluentpro/internal/fault"
+	"github.com/fluentpro/fluentpro/internal/resilience"
 )
 
 // Timeouts are the clocks of one request; a zero takes its default.
@@ -235,7 +236,7 @@ func (d *Doer) refused(parent, ctx context.Context, call *Call, ck *clocks, resp
 	}
 	return errorFrom(body, &Error{
 		Kind: "status", Status: resp.StatusCode, RequestID: call.RequestID,
-		RetryAfter: retryAfter(resp.Header, time.Now()),
+		RetryAfter: resilience.RetryAfter(resp.Header, time.Now()),
 	}, d.o.Secrets)
 }
 

@@ -2,7 +2,6 @@ package upstream
 
 import (
 	"log/slog"
-	"math"
 	"net/http"
 	"regexp"
 	"strconv"
@@ -125,35 +124,6 @@ func hasAny(s string, words ...string) bool {
 		}
 	}
 	return false
-}
-
-// retryAfter reads the three spellings: retry-after-ms, seconds, and a date.
-// It returns -1 when there is no usable advice.
-func retryAfter(h http.Header, now time.Time) time.Duration {
-	if v := strings.TrimSpace(h.Get("Retry-After-Ms")); v != "" {
-		if ms, err := strconv.ParseFloat(v, 64); err == nil {
-			return seconds(ms / 1000)
-		}
-	}
-	v := strings.TrimSpace(h.Get("Retry-After"))
-	if v == "" {
-		return -1
-	}
-	if s, err := strconv.ParseFloat(v, 64); err == nil {
-		return seconds(s)
-	}
-	if at, err := http.ParseTime(v); err == nil {
-		return max(at.Sub(now), 0)
-	}
-	return -1
-}
-
-// seconds turns a count from outside into a wait between nothing and a day.
-func seconds(s float64) time.Duration {
-	if math.IsNaN(s) || s < 0 {
-		return 0
-	}
-	return time.Duration(min(s, 86400) * float64(time.Second))
 }
 
 // plainWord keeps an upstream's code only if it looks like a code.

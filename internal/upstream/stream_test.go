@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 	"unicode/utf8"
 
 	"go.uber.org/goleak"
@@ -209,25 +208,6 @@ func TestCaps(t *testing.T) {
 				t.Fatalf("%v %q", err, call.End)
 			}
 		})
-	}
-}
-
-func TestRetryAfter(t *testing.T) {
-	t.Parallel()
-	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	for _, tc := range []struct {
-		key, value string
-		want       time.Duration
-	}{
-		{"Retry-After", "7", 7 * time.Second}, {"Retry-After", "0", 0}, {"Retry-After", "-1", 0}, {"Retry-After", "1.5", 1500 * time.Millisecond},
-		{"Retry-After-Ms", "250", 250 * time.Millisecond}, {"Retry-After", "NaN", 0}, {"Retry-After", "1e300", 24 * time.Hour},
-		{"Retry-After", now.Add(3 * time.Second).Format(http.TimeFormat), 3 * time.Second},
-		{"Retry-After", now.Add(-time.Hour).Format(http.TimeFormat), 0},
-		{"Retry-After", "soon", -1}, {"X", "1", -1},
-	} {
-		if got := retryAfter(http.Header{tc.key: {tc.value}}, now); got != tc.want {
-			t.Errorf("%s: %s = %v, want %v", tc.key, tc.value, got, tc.want)
-		}
 	}
 }
 
