@@ -44,6 +44,7 @@ type told struct {
 	Name, Event, Status, State, Reason, Message, Text, Tail, ID string
 	Length, Parts, Messages, Code                               int
 	Streaming, Stopped                                          bool
+	Facts                                                       []string
 }
 
 // drivers is one Node process with clients in it.

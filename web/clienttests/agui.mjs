@@ -13,7 +13,10 @@ export async function agui({ client, base, token, conversation }, tell) {
     try {
       await agent.runAgent({ runId }, {
         onTextMessageContentEvent: ({ event, textMessageBuffer }) => tell({ event: 'text', length: textMessageBuffer.length + event.delta.length }),
-        onCustomEvent: ({ event }) => tell({ event: event.name, ...event.value }),
+        onCustomEvent: ({ event: { name, value } }) => {
+          if (name === 'feedback' || name === 'objective') tell({ event: 'fact', id: value.id, message: name, text: JSON.stringify(value) });
+          else tell({ event: name, ...value });
+        },
         onRunErrorEvent: ({ event }) => { status = 'error'; message = `${event.message} (${event.code})`; },
         onRunFinishedEvent: ({ result, event }) => { stopped = (result ?? event?.result)?.stopped === true; },
       });

@@ -32,6 +32,8 @@ export async function aiChat({ client, base, token, conversation }, tell) {
     tell({
       event, status: state.status, message: state.error?.message ?? '', text: textOf(last), tail: tailOf(last), id: last?.id ?? '',
       parts: (last?.parts ?? []).filter((p) => p.type === 'text').length, messages: state.messages.length,
+      // What the message keeps beside its text, for an app to show.
+      facts: (last?.parts ?? []).filter((p) => p.type.startsWith('data-') && p.type !== 'data-status').map((p) => `${p.type} ${p.id} ${JSON.stringify(p.data)}`),
       streaming: (last?.parts ?? []).some((p) => p.type === 'text' && p.state === 'streaming'),
     });
   };
@@ -43,7 +45,10 @@ export async function aiChat({ client, base, token, conversation }, tell) {
   class Chat extends AbstractChat {}
   const chat = new Chat({
     id: conversation, transport, state,
-    onData: (part) => { if (part.type === 'data-status') tell({ event: 'status', ...part.data }); },
+    onData: (part) => {
+      if (part.type === 'data-status') tell({ event: 'status', ...part.data });
+      else tell({ event: 'fact', id: part.id ?? '', message: part.type, text: JSON.stringify(part.data) });
+    },
     onError: () => {},
   });
   const after = async (doing) => { await doing; report('ended'); };
