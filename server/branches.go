@@ -49,14 +49,16 @@ func (s *Server) branchRoutes(a *api) {
 	}, s.listBranches)
 }
 
-type messagePath struct {
+// MessagePath is exported because huma reads no parameters from an embedded
+// type that is not.
+type MessagePath struct {
 	ID             string `path:"id" maxLength:"64"`
 	Message        string `path:"message" maxLength:"64" doc:"Id of the message, or its client_id"`
 	IdempotencyKey string `header:"Idempotency-Key" maxLength:"64" pattern:"^[A-Za-z0-9._:-]+$" doc:"Stands in for client_id"`
 }
 
 type editMessageIn struct {
-	messagePath
+	MessagePath
 	Body struct {
 		ClientID string `json:"client_id,omitempty" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._:-]+$" doc:"Your id of the new message; needed here or as Idempotency-Key"`
 		Text     string `json:"text" minLength:"1" maxLength:"8192"`
@@ -65,7 +67,7 @@ type editMessageIn struct {
 }
 
 type regenerateIn struct {
-	messagePath
+	MessagePath
 	Body struct {
 		ClientID string `json:"client_id,omitempty" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._:-]+$" doc:"Your id of this wish; needed here or as Idempotency-Key"`
 		Policy   string `json:"policy,omitempty" enum:"enqueue,reject,interrupt,rollback" default:"enqueue" doc:"What to do while a reply is being written"`
@@ -73,15 +75,15 @@ type regenerateIn struct {
 }
 
 func (s *Server) editMessage(ctx context.Context, in *editMessageIn) (*sendMessageOut, error) {
-	return s.command(ctx, in.messagePath, in.Body.ClientID,
+	return s.command(ctx, in.MessagePath, in.Body.ClientID,
 		conversation.SendInput{Op: conversation.OpEdit, Text: in.Body.Text, Policy: in.Body.Policy})
 }
 
 func (s *Server) regenerateReply(ctx context.Context, in *regenerateIn) (*sendMessageOut, error) {
-	return s.command(ctx, in.messagePath, in.Body.ClientID, conversation.SendInput{Op: conversation.OpRegenerate, Policy: in.Body.Policy})
+	return s.command(ctx, in.MessagePath, in.Body.ClientID, conversation.SendInput{Op: conversation.OpRegenerate, Policy: in.Body.Policy})
 }
 
-func (s *Server) command(ctx context.Context, at messagePath, clientID string, c conversation.SendInput) (*sendMessageOut, error) {
+func (s *Server) command(ctx context.Context, at MessagePath, clientID string, c conversation.SendInput) (*sendMessageOut, error) {
 	var err error
 	if c.Conversation, err = conversation.ParseID(at.ID); err != nil {
 		return nil, err

@@ -50,7 +50,7 @@ const (
 // them where a parameter has none of its own.
 var exampleParams = map[string]any{
 	"id": exampleID, "run": 1, "step": "language", "kind": "roles", "industry": "banking_finance",
-	"before": exampleID, "limit": 20, "email": "ana@", "branch": 2, "Idempotency-Key": "req-1",
+	"before": exampleID, "limit": 20, "email": "ana@", "branch": 2, "Idempotency-Key": "req-1", "message": "msg-1",
 }
 
 func exampleSnapshot(kind conversation.Kind) snapshotBody {

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -41,6 +42,7 @@ var (
 	segment = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
 	param   = regexp.MustCompile(`^:[a-z]+$`)
 	opID    = regexp.MustCompile(`^[a-z]+(-[a-z0-9]+)*$`)
+	inPath  = regexp.MustCompile(`\{(\w+)\}`)
 	// notPlural are path words that name no collection: verbs, states, singletons.
 	notPlural = map[string]bool{"auth": true, "sign-up": true, "login": true, "logout": true, "refresh": true, "me": true,
 		"onboarding": true, "complete": true, "cancel": true, "log": true, "transcript": true, "ws": true, "openapi.json": true, "server-info": true,
@@ -86,6 +88,7 @@ func TestDocumentIsWhole(t *testing.T) {
 			Summary     string                     `json:"summary"`
 			Tags        []string                   `json:"tags"`
 			Responses   map[string]json.RawMessage `json:"responses"`
+			Parameters  []struct{ Name, In string }
 		} `json:"paths"`
 	}
 	if err := json.Unmarshal(f.OpenAPI(), &doc); err != nil {
@@ -103,6 +106,12 @@ func TestDocumentIsWhole(t *testing.T) {
 				t.Errorf("%s %s: %+v", method, path, op)
 			}
 			seen[op.OperationID] = true
+			// A field that huma does not see is documented nowhere and empty always.
+			for _, name := range inPath.FindAllStringSubmatch(path, -1) {
+				if !slices.Contains(op.Parameters, struct{ Name, In string }{name[1], "path"}) {
+					t.Errorf("%s %s: {%s} is no parameter", method, path, name[1])
+				}
+			}
 			want := "application/problem+json"
 			if foreignPath(path) {
 				want = "#/components/schemas/Refusal"

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fluentpro/fluentpro/conversation"
 	"github.com/fluentpro/fluentpro/internal/fault"
 )
 
@@ -225,5 +226,33 @@ func TestForwardedHeadersAreNotBelieved(t *testing.T) {
 	f.call(t, "GET", Prefix+"/conversations/"+annsID+"/log", "", ann, "X-Forwarded-For: 198.51.100.7")
 	if got != "198.51.100.7" {
 		t.Fatalf("behind a trusted proxy the client is %q", got)
+	}
+}
+
+// What an own message's path and key say reaches the conversation.
+func TestBranchCommandsReachTheConversation(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		path, body, key string
+		want            conversation.SendInput
+	}{
+		{"msg-1/edit", `{"client_id":"a","text":"hi","policy":"interrupt"}`, "", conversation.SendInput{Op: conversation.OpEdit, ClientID: "a", Text: "hi", Policy: "interrupt"}},
+		{"msg-1/edit", `{"text":"hi"}`, "k", conversation.SendInput{Op: conversation.OpEdit, ClientID: "k", Text: "hi", Policy: "enqueue"}},
+		{"msg-1/regenerate", `{"client_id":"a"}`, "", conversation.SendInput{Op: conversation.OpRegenerate, ClientID: "a", Policy: "enqueue"}},
+		{"msg-1/regenerate", `{}`, "k", conversation.SendInput{Op: conversation.OpRegenerate, ClientID: "k", Policy: "enqueue"}},
+	} {
+		f := newFixture(t, nil)
+		headers := []string{ann}
+		if c.key != "" {
+			headers = append(headers, "Idempotency-Key: "+c.key)
+		}
+		w := f.call(t, "POST", Prefix+"/conversations/"+annsID+"/messages/"+c.path, c.body, headers...)
+		if w.Code != 202 || len(f.convs.sent) != 1 {
+			t.Fatalf("%s: %d %s", c.path, w.Code, w.Body)
+		}
+		c.want.Conversation, c.want.Learner, c.want.Message = annsID, "ann", "msg-1"
+		if got := f.convs.sent[0]; got != c.want {
+			t.Errorf("%s: got %+v, want %+v", c.path, got, c.want)
+		}
 	}
 }

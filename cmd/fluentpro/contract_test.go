@@ -32,7 +32,6 @@ var noSuccess = map[string]string{
 	"verify-email":   "its token comes by mail", "confirm-email": "its token comes by mail", "reset-password": "its token comes by mail",
 	"list-accounts": "is for operators", "get-account": "is for operators", "deactivate-account": "is for operators", "erase-account": "is for operators",
 	"reactivate-account": "is for operators", "set-account-role": "is for operators",
-	"edit-message": "the message of the example is nobody's", "regenerate-reply": "the message of the example is nobody's",
 	"reactivate": "needs an account that was deactivated", "resend-verification": "may be verified already",
 }
 
