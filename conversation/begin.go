@@ -128,5 +128,9 @@ func (r *Runner) relearn(ctx context.Context, claim *Claim, want *beginning) err
 
 // checkpoint replaces the run's text in SQL.
 func (r *Runner) checkpoint(ctx context.Context, claim *Claim, text string, units, base int64) error {
-	return r.checkpoints.save(ctx, Checkpoint{ID: claim.Run.Conversation, Run: claim.Run.No, Fence: claim.Fence, Base: base, Len: units, Text: text, Whole: true})
+	return r.save(ctx, claim, Checkpoint{ID: claim.Run.Conversation, Run: claim.Run.No, Fence: claim.Fence, Base: base, Len: units, Text: text, Whole: true})
+}
+
+func (r *Runner) save(ctx context.Context, claim *Claim, c Checkpoint) error {
+	return r.repeat(ctx, claim, "checkpoint", r.cfg.Patience, func() error { return r.checkpoints.save(ctx, c) })
 }

@@ -67,6 +67,10 @@ type Membership struct {
 	mu    sync.Mutex // guards what follows
 	self  Node
 	alive []string
+
+	// Only look touches these. After a time without SQL nobody's heartbeat can
+	// be young, so until patient a stale one alone is no sign of death.
+	looked, patient time.Time
 }
 
 // Join registers self and returns its Membership. Call Run to keep it.
@@ -156,13 +160,18 @@ func (m *Membership) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	now := time.Now()
+	if !m.looked.IsZero() && now.Sub(m.looked) > m.cfg.Stale/2 {
+		m.patient = now.Add(m.cfg.Stale)
+	}
+	m.looked = now
 	alive := []string{m.Self().ID}
 	for _, n := range members {
 		if n.ID == alive[0] || n.State == "dead" {
 			continue
 		}
 		age := time.Duration(n.AgeMicros) * time.Microsecond
-		if age > m.cfg.Stale || age > m.cfg.Suspect && m.refuses(c, n.Addr) {
+		if age > m.cfg.Stale && now.After(m.patient) || age > m.cfg.Suspect && m.refuses(c, n.Addr) {
 			dead, err := m.store.Bury(c, n.ID, n.HB)
 			if err != nil {
 				return err

@@ -235,6 +235,38 @@ func TestMembershipWithoutSQL(t *testing.T) {
 	})
 }
 
+// While SQL is away nobody beats. When it is back, whoever looks first must not
+// bury all the others: each of their runs would have lost an attempt. One that
+// stays silent is dead as ever.
+func TestNobodyIsBuriedForAnOutageOfSQL(t *testing.T) {
+	joined(t, conversation.MembershipConfig{Dial: dial(nil)}, func(t *testing.T, c *cluster, m *conversation.Membership) {
+		outage := func() {
+			c.mu.Lock()
+			c.down = errors.New("sql is away")
+			c.mu.Unlock()
+			time.Sleep(10 * time.Second)
+			c.mu.Lock()
+			c.down = nil
+			c.mu.Unlock()
+		}
+		outage()
+		time.Sleep(1400 * time.Millisecond) // time enough for many looks, and late for a beat
+		if !m.IsAlive("other") || c.state("other") != "active" {
+			t.Fatal("buried for the database's silence")
+		}
+		_ = c.Heartbeat(t.Context(), "other")
+		time.Sleep(2500 * time.Millisecond)
+		if !m.IsAlive("other") {
+			t.Fatal("buried although it beats again")
+		}
+		outage()
+		time.Sleep(3500 * time.Millisecond)
+		if m.IsAlive("other") || c.state("other") != "dead" {
+			t.Errorf("a silent node is alive: %v, state %s", m.Alive(), c.state("other"))
+		}
+	})
+}
+
 func TestDrainingLivesAndLeavingDoesNot(t *testing.T) {
 	joined(t, conversation.MembershipConfig{Dial: dial(nil)}, func(t *testing.T, c *cluster, m *conversation.Membership) {
 		if err := m.SetDraining(t.Context()); err != nil || c.state("n1") != "draining" {

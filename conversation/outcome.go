@@ -113,36 +113,58 @@ func (r *Runner) finish(ctx context.Context, claim *Claim, b Began, f Finishing,
 	if len(also) == 1 {
 		outcome = also[0]
 	}
-	wait := 50 * time.Millisecond
-	for begun := time.Now(); ; {
+	return r.repeat(ctx, claim, "commit of its end", time.Minute, func() error {
 		out, err := r.store.Finish(ctx, f, outcome)
-		if err == nil {
-			if len(out.Facts) == 0 { // it had ended before, by this very attempt
-				_ = r.keeper.CatchUp(ctx, f.ID, 0) // the relay does it otherwise
-				return nil
-			}
-			// Committed: now it is published whatever becomes of this run's context.
-			c, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-			defer cancel()
-			r.keeper.Publish(c, f.ID, out.Facts)
+		if err != nil {
+			return err
+		}
+		if len(out.Facts) == 0 { // it had ended before, by this very attempt
+			_ = r.keeper.CatchUp(ctx, f.ID, 0) // the relay does it otherwise
 			return nil
 		}
+		// Committed: now it is published whatever becomes of this run's context.
+		c, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		r.keeper.Publish(c, f.ID, out.Facts)
+		return nil
+	})
+}
+
+// repeat asks SQL until it answers: a cut connection, a lost race of two
+// transactions or a time-out is no attempt of the run. What goes on failing
+// for longer than patience is returned.
+func (r *Runner) repeat(ctx context.Context, claim *Claim, what string, patience time.Duration, do func() error) error {
+	wait := 50 * time.Millisecond
+	for begun := time.Now(); ; {
+		err := do()
 		var fe *fault.Error
-		if errors.Is(err, ErrFenced) || errors.As(err, &fe) && fe.Code != fault.StorageUnavailable {
+		if err == nil || errors.Is(err, ErrFenced) || errors.As(err, &fe) && fe.Code != fault.StorageUnavailable {
 			return err
 		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if time.Since(begun) > time.Minute {
-			return fmt.Errorf("commit the end of a run: %w", err)
+		if time.Since(begun) > patience {
+			return fmt.Errorf("%s: %w", what, err)
 		}
-		r.lg.Warn("commit of a run's end is repeated", "conversation_id", f.ID, "run", f.Run, "err", err)
+		r.lg.Warn("SQL failed; the run goes on when it answers", "conversation_id", claim.Run.Conversation, "run", claim.Run.No, "what", what, "err", err)
 		if err := sleep(ctx, wait/2+r.cfg.Rand(wait)); err != nil {
 			return err
 		}
 		wait = min(wait*2, 2*time.Second)
 	}
+}
+
+// ask builds the prompt from where the conversation stands.
+func (r *Runner) ask(ctx context.Context, claim *Claim) (st State, prompt Prompt, err error) {
+	err = r.repeat(ctx, claim, "prompt", r.cfg.Patience, func() (err error) {
+		if st, err = r.state(ctx, claim); err != nil {
+			return err
+		}
+		prompt, err = r.script.Prompt(ctx, st, claim.Run)
+		return err
+	})
+	return st, prompt, err
 }
 
 // state is what the prompt is built from: the log's, or SQL's while the log

@@ -293,7 +293,7 @@ func (p *pen) checkpoint(ctx context.Context, batch string, units int64) error {
 	if !p.r.cfg.Checkpoint || p.detached {
 		return nil
 	}
-	return p.r.checkpoints.save(ctx, Checkpoint{ID: p.claim.Run.Conversation, Run: p.claim.Run.No, Fence: p.claim.Fence,
+	return p.r.save(ctx, &p.claim, Checkpoint{ID: p.claim.Run.Conversation, Run: p.claim.Run.No, Fence: p.claim.Fence,
 		Base: p.base, At: p.sentUnits, Len: units, Text: batch})
 }
 

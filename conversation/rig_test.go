@@ -134,6 +134,9 @@ type rigOptions struct {
 	observe    func(conversation.ID, conversation.Epoch, conversation.Event)
 	// lossy stands between the runner and its log.
 	lossy func(conversation.Log) conversation.Log
+	// store stands between the core and SQL.
+	store    func(conversation.Store) conversation.Store
+	patience time.Duration
 }
 
 func newNode(t *testing.T, db *sqldb.DB, addr string, m conversation.Model, o rigOptions) *node {
@@ -168,12 +171,16 @@ func newNode(t *testing.T, db *sqldb.DB, addr string, m conversation.Model, o ri
 	if o.lossy != nil {
 		log = o.lossy(log)
 	}
-	n.runner = conversation.NewRunner(conversation.RunnerConfig{Lease: time.Second, Checkpoint: o.checkpoint}, conversation.RunnerDeps{
-		Store: n.store, Log: log, Keeper: n.keeper, Model: m, Script: o.script, Members: n.members, Locks: n.locks, Metrics: metrics, Logger: lg})
+	var store conversation.Store = n.store
+	if o.store != nil {
+		store = o.store(store)
+	}
+	n.runner = conversation.NewRunner(conversation.RunnerConfig{Lease: time.Second, Checkpoint: o.checkpoint, Patience: o.patience}, conversation.RunnerDeps{
+		Store: store, Log: log, Keeper: n.keeper, Model: m, Script: o.script, Members: n.members, Locks: n.locks, Metrics: metrics, Logger: lg})
 	n.members.OnDead(n.runner.DropAll)
 	n.members.OnLoss(n.keeper.Doubt)
 
-	n.claimer = conversation.NewClaimer(n.store, n.runner, n.members, n.locks, time.Second, 50*time.Millisecond, metrics, lg)
+	n.claimer = conversation.NewClaimer(store, n.runner, n.members, n.locks, time.Second, 50*time.Millisecond, metrics, lg)
 	n.engine = conversation.NewEngine(n.store, n.log, n.keeper, n.runner, n.claimer, metrics, conversation.Limits{})
 	ctx, cancel := context.WithCancel(context.Background())
 	life, die := context.WithCancel(ctx)

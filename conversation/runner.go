@@ -27,6 +27,9 @@ type RunnerConfig struct {
 	// WaitLog is how long a takeover waits for Redis before it gives up the
 	// text that only Redis may hold [15s].
 	WaitLog time.Duration
+	// Patience is how long an attempt repeats what SQL failed at before that
+	// counts against the run [30s]. What passes sooner is no attempt.
+	Patience time.Duration
 	// Rand draws a time below n, for pauses that nodes should not take in
 	// step [math/rand/v2]; a simulation gives its own to be repeatable.
 	Rand func(n time.Duration) time.Duration
@@ -44,6 +47,9 @@ func (c *RunnerConfig) defaults() {
 	}
 	if c.WaitLog <= 0 {
 		c.WaitLog = 15 * time.Second
+	}
+	if c.Patience <= 0 {
+		c.Patience = 30 * time.Second
 	}
 	if c.Rand == nil {
 		c.Rand = rand.N[time.Duration]
@@ -312,11 +318,7 @@ func (r *Runner) attempt(ctx context.Context, claim *Claim, how BeginHow, reason
 		return failed(r.finish(ctx, claim, b, Finishing{State: RunFailed, Text: b.Text, Finish: string(fault.AttemptsExhausted),
 			Message: fault.SpecOf(fault.AttemptsExhausted).Title, Retryable: true}))
 	}
-	st, err := r.state(ctx, claim)
-	if err != nil {
-		return r.fail(ctx, claim, b, b.Text, err)
-	}
-	prompt, err := r.script.Prompt(ctx, st, claim.Run)
+	st, prompt, err := r.ask(ctx, claim)
 	if err != nil {
 		return r.fail(ctx, claim, b, b.Text, err)
 	}
