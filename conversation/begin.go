@@ -27,7 +27,7 @@ func (r *Runner) begin(ctx context.Context, claim *Claim, want beginning) (Began
 	if claim.Run.Attempt > 1 && want.how == BeginContinue {
 		limit = r.cfg.WaitLog
 	}
-	wait := 20 * time.Millisecond
+	wait := soonest
 	begun := time.Now()
 	stored := !r.cfg.Checkpoint
 	for moved := 0; ; {
@@ -73,7 +73,7 @@ func (r *Runner) begin(ctx context.Context, claim *Claim, want beginning) (Began
 		if err := sleep(ctx, wait/2+r.cfg.Rand(wait)); err != nil {
 			return b, err
 		}
-		wait = min(wait*2, 500*time.Millisecond)
+		wait = min(wait*2, latest)
 	}
 }
 

@@ -21,6 +21,12 @@ const (
 	quick = 5 * time.Millisecond
 	// maxGap bounds how far it slows down.
 	maxGap = 50 * time.Millisecond
+	// soonest and latest bound the wait between two tries at a log that is
+	// down: text is to go on well within a second of its return.
+	soonest, latest = 20 * time.Millisecond, 200 * time.Millisecond
+	// forsake is how long a finished text waits for its log before SQL has it
+	// without.
+	forsake = 1500 * time.Millisecond
 )
 
 var (
@@ -190,7 +196,7 @@ func (p *pen) put(ctx context.Context, batch string) error {
 	if err := p.checkpoint(ctx, batch, units); err != nil {
 		return err
 	}
-	wait := 50 * time.Millisecond
+	r := p.retry()
 	for {
 		if p.detached {
 			if !p.reattach(ctx) {
@@ -228,23 +234,40 @@ func (p *pen) put(ctx context.Context, batch string) error {
 			return err
 		}
 		// Unknown outcome: the same batch again.
-		if err := sleep(ctx, wait/2+p.r.cfg.Rand(wait)); err != nil {
+		if err := r.wait(ctx); err != nil {
 			return err
-		}
-		if wait = min(wait*2, time.Second); wait == time.Second {
-			p.mu.Lock()
-			done := p.closed
-			p.mu.Unlock()
-			if done {
-				return errDetached
-			}
 		}
 	}
 }
 
+// retry spaces the tries at a log that is down.
+type retry struct {
+	p     *pen
+	gap   time.Duration
+	begun time.Time
+}
+
+func (p *pen) retry() *retry { return &retry{p: p, gap: soonest, begun: time.Now()} }
+
+// wait waits for the next try, each time up to twice as long, with jitter; it
+// fails with errDetached when the text is whole and has waited long enough.
+func (r *retry) wait(ctx context.Context) error {
+	r.p.mu.Lock()
+	done := r.p.closed
+	r.p.mu.Unlock()
+	if done && time.Since(r.begun) >= forsake {
+		return errDetached
+	}
+	if err := sleep(ctx, r.gap/2+r.p.r.cfg.Rand(r.gap/2)); err != nil {
+		return err
+	}
+	r.gap = min(r.gap*2, latest)
+	return nil
+}
+
 // rebuild makes a new log and gives it the whole text, until Redis takes it.
 func (p *pen) rebuild(ctx context.Context) error {
-	wait := 20 * time.Millisecond
+	r := p.retry()
 	left := p.claim.Log
 	for {
 		_, whole := p.whole()
@@ -265,16 +288,9 @@ func (p *pen) rebuild(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		}
-		p.mu.Lock()
-		done := p.closed
-		p.mu.Unlock()
-		if done && wait >= time.Second {
-			return errDetached
-		}
-		if err := sleep(ctx, wait/2+p.r.cfg.Rand(wait)); err != nil {
+		if err := r.wait(ctx); err != nil {
 			return err
 		}
-		wait = min(wait*2, time.Second)
 	}
 }
 

@@ -88,6 +88,7 @@ func newRedis(url string) (redis.UniversalClient, error) {
 			return nil, errRedisURL
 		}
 		o.ContextTimeoutEnabled, o.MaxRetries, o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolSize, o.DialerRetries = true, -1, dial, io, io, pool, 1
+		o.Dialer = redisDialer(dial, o.TLSConfig)
 		return redis.NewFailoverClient(o), nil
 	case strings.Contains(url, "addr="):
 		o, err := redis.ParseClusterURL(url)
@@ -95,6 +96,7 @@ func newRedis(url string) (redis.UniversalClient, error) {
 			return nil, errRedisURL
 		}
 		o.ContextTimeoutEnabled, o.MaxRetries, o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolSize, o.DialerRetries = true, -1, dial, io, io, pool, 1
+		o.Dialer = redisDialer(dial, o.TLSConfig)
 		o.MaintNotificationsConfig = off()
 		return redis.NewClusterClient(o), nil
 	}
@@ -103,6 +105,7 @@ func newRedis(url string) (redis.UniversalClient, error) {
 		return nil, errRedisURL // the library's text quotes the password
 	}
 	o.ContextTimeoutEnabled, o.MaxRetries, o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolSize, o.DialerRetries = true, -1, dial, io, io, pool, 1
+	o.Dialer = redisDialer(dial, o.TLSConfig)
 	o.MaintNotificationsConfig = off()
 	return redis.NewClient(o), nil
 }
