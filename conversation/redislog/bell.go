@@ -12,6 +12,9 @@ import (
 	"github.com/fluentpro/fluentpro/conversation"
 )
 
+// pingTime bounds what the bell's connection is asked for.
+const pingTime = 400 * time.Millisecond
+
 // Bell listens to the events that scripts publish: one connection per node
 // for all conversations. What it delivers is a copy of what is in the log,
 // and may be lost at any time; Suspect tells when that may have happened.
@@ -64,7 +67,7 @@ func (b *Bell) Listen(ctx context.Context, id conversation.ID, fn func(conversat
 		}
 		delete(b.rooms, ch)
 		b.mu.Unlock()
-		c, cancel := context.WithTimeout(context.Background(), time.Second)
+		c, cancel := context.WithTimeout(context.Background(), pingTime)
 		defer cancel()
 		_ = b.ps.Unsubscribe(c, ch) // a lost connection unsubscribes by itself
 	}
@@ -120,7 +123,7 @@ func (b *Bell) recovered(ctx context.Context, err error) bool {
 	}
 	var te interface{ Timeout() bool }
 	if errors.As(err, &te) && te.Timeout() {
-		c, cancel := context.WithTimeout(ctx, time.Second)
+		c, cancel := context.WithTimeout(ctx, pingTime)
 		defer cancel()
 		if b.ps.Ping(c) == nil {
 			return true

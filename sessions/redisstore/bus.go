@@ -72,7 +72,7 @@ func (b *Bus) again(ctx context.Context, ps *redis.PubSub, err error) bool {
 	}
 	var te interface{ Timeout() bool }
 	if errors.As(err, &te) && te.Timeout() {
-		c, cancel := context.WithTimeout(ctx, time.Second)
+		c, cancel := context.WithTimeout(ctx, b.timeout)
 		defer cancel()
 		if ps.Ping(c) == nil {
 			return true

@@ -423,3 +423,13 @@ func TestHistoriesAreReadAsWritten(t *testing.T) {
 		t.Error("an unknown field was read")
 	}
 }
+
+func TestRecoveryLeavesOutLaterOutages(t *testing.T) {
+	t.Parallel()
+	ws := []window{{from: 10, upto: 20}, {from: 30, upto: 45}, {from: 60, upto: 1 << 62}}
+	for _, c := range []struct{ from, upto, want int64 }{{20, 25, 0}, {20, 40, 10}, {20, 50, 15}, {20, 70, 25}, {0, 100, 65}} {
+		if got := away(ws, c.from, c.upto); got != c.want {
+			t.Errorf("from %d to %d: away for %d, want %d", c.from, c.upto, got, c.want)
+		}
+	}
+}

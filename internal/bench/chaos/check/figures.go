@@ -17,7 +17,8 @@ type Figures struct {
 	Characters, Lost, Doubled, TakenBack                      int64
 	// Takeover is from a kill to the first new character of another attempt;
 	// Resume from dialling to caught up; Recover from a service's return to the
-	// first event of each conversation that had a reply open.
+	// first event of each conversation that had a reply open, without the time
+	// for which the service was away once more before that event.
 	Takeover, Resume, Recover Times
 	// Accept and Read are answers while a fault lasted; Calm outside of any.
 	Accept, Read, Calm Times
@@ -58,7 +59,7 @@ func (s *state) measure() {
 		case strings.HasPrefix(w.f, "term") && w.upto < 1<<62:
 			f.Exit = append(f.Exit, time.Duration(w.upto-w.from))
 		case strings.HasPrefix(w.f, "redis") && w.upto < 1<<62:
-			f.Recover = append(f.Recover, s.recoveries(w)...)
+			f.Recover = append(f.Recover, s.recoveries(w, ws)...)
 		case w.f == "everything" && w.upto < 1<<62:
 			if d, ok := s.rerun(w); ok {
 				f.Rerun = append(f.Rerun, d)
@@ -168,8 +169,9 @@ func (s *state) takeovers(w window) Times {
 }
 
 // recoveries finds, for each conversation whose reply was open when a service
-// came back, the first event after that.
-func (s *state) recoveries(w window) Times {
+// came back, the first event after that. Later faults may come before it; the
+// service is then waited for again, and that time is not counted.
+func (s *state) recoveries(w window, ws []window) Times {
 	waits := map[string]bool{}
 	for i := range s.records {
 		r := &s.records[i]
@@ -184,10 +186,19 @@ func (s *state) recoveries(w window) Times {
 		r := &s.records[i]
 		if live(r) && r.T > w.upto && waits[r.Conv] && (r.Ev == "snapshot" || strings.HasSuffix(r.Ev, ".delta")) {
 			delete(waits, r.Conv)
-			out = append(out, time.Duration(r.T-w.upto))
+			out = append(out, time.Duration(r.T-w.upto-away(ws, w.upto, r.T)))
 		}
 	}
 	return out
+}
+
+// away is for how long faults lasted between two moments.
+func away(ws []window, from, upto int64) int64 {
+	var sum int64
+	for _, w := range ws {
+		sum += max(0, min(w.upto, upto)-max(w.from, from))
+	}
+	return sum
 }
 
 // rerun is how long after the end of a fault the model was asked for the last
