@@ -69,11 +69,34 @@ type ops struct {
 // NewOps is the handler of the operations listener, on a mux of its own: it
 // shares nothing with the public one, so no route can slip across.
 func NewOps(d OpsDeps) http.Handler {
+	h, _ := newOps(d)
+	return h
+}
+
+// opsMux knows its patterns, so that a test can ask each.
+type opsMux struct {
+	*http.ServeMux
+	patterns []string
+}
+
+// Handle is ServeMux.Handle.
+func (m *opsMux) Handle(pattern string, h http.Handler) {
+	m.patterns = append(m.patterns, pattern)
+	m.ServeMux.Handle(pattern, h)
+}
+
+// HandleFunc is ServeMux.HandleFunc.
+func (m *opsMux) HandleFunc(pattern string, h func(http.ResponseWriter, *http.Request)) {
+	m.Handle(pattern, http.HandlerFunc(h))
+}
+
+// newOps also returns what only operators may ask.
+func newOps(d OpsDeps) (http.Handler, *opsMux) {
 	if d.Gatherer == nil {
 		d.Gatherer = prometheus.DefaultGatherer
 	}
 	o := &ops{OpsDeps: d, digest: sha256.Sum256([]byte(d.Token))}
-	open, guarded := http.NewServeMux(), http.NewServeMux()
+	open, guarded := http.NewServeMux(), &opsMux{ServeMux: http.NewServeMux()}
 	// Probes come from balancers and kubelets, which carry no token; they say
 	// nothing but a word.
 	for _, p := range []string{"GET /livez", "GET /healthz"} {
@@ -108,7 +131,7 @@ func NewOps(d OpsDeps) http.Handler {
 	guarded.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	guarded.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { WriteProblem(w, r, errNoSuchPath) })
 	open.Handle("/", o.guard(guarded))
-	return o.named(open)
+	return o.named(open), guarded
 }
 
 // damages lists what was found damaged.

@@ -35,7 +35,7 @@ type visitView struct {
 	Subs     map[string]string `json:"subscriptions"`
 }
 
-func (o *ops) sessionRoutes(mux *http.ServeMux) {
+func (o *ops) sessionRoutes(mux *opsMux) {
 	if o.Connections == nil {
 		return
 	}

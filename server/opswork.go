@@ -28,7 +28,7 @@ type Work interface {
 	VerifyEvents(ctx context.Context, expect string) (any, error)
 }
 
-func (o *ops) workRoutes(mux *http.ServeMux) {
+func (o *ops) workRoutes(mux *opsMux) {
 	w := o.Work
 	if w == nil {
 		return
