@@ -90,7 +90,7 @@ var gates = []gate{
 }
 
 // support are packages for tests; nothing that ships may import them.
-var support = []string{"internal/testenv", "internal/sqldb/sqldbtest", "conversation/storetest", "sessions/storetest", "internal/importrules", "domains/onboarding/azuresearch/standin"}
+var support = []string{"internal/testenv", "internal/sqldb/sqldbtest", "conversation/storetest", "sessions/storetest", "internal/importrules", "domains/onboarding/azuresearch/standin", "domains/authentication/oidc/standin"}
 
 // rooms are the directories at the top that may hold Go code.
 var rooms = []string{"cmd", "server", "sessions", "streaming", "conversation", "domains", "web", "configs", "internal", "api", "docs"}
