@@ -107,7 +107,7 @@ func observersCommand(needs string) *command {
 
 func slowCommand(needs string) *command {
 	return &command{
-		name: "slow", short: "memory that viewers which hardly read cost a node", long: needs,
+		name: "slow", short: "what viewers that hardly read cost a node, and other viewers", long: needs,
 		setup: func(fs *flag.FlagSet) runner {
 			open := benchFlags(fs)
 			n := fs.Int("viewers", 20, "how many read 1 KB a second")

@@ -215,7 +215,8 @@ func TestReportsOfViewersAreTables(t *testing.T) {
 	var b strings.Builder
 	WriteResume(&b, &Resumes{Waits: []time.Duration{time.Millisecond, 3 * time.Millisecond}, Snapshots: 1, Lost: 2}, ResumeOptions{Learners: 1, Tokens: 60, Cuts: 2, Rate: 30}, &Conditions{})
 	WriteObservers(&b, &Observed{Observers: 4, P50: time.Millisecond, P99: 2 * time.Millisecond, Max: 3 * time.Millisecond, Doubled: 1}, 30, &Conditions{})
-	WriteSlow(&b, &Slow{Viewers: 2, Passed: 6e6, Read: 1e4, Cuts: 3, Alone: 1 << 20, With: 3 << 20}, &Conditions{})
+	WriteSlow(&b, &Slow{Viewers: 2, Passed: 6e6, Read: 1e4, Cuts: 3, Alone: 1 << 20, With: 3 << 20,
+		Calm: &Observed{P99: time.Millisecond}, Beside: &Observed{P50: time.Millisecond, P99: 2 * time.Millisecond, Max: 4 * time.Millisecond, Lost: 5}}, &Conditions{})
 	r := func(path string, n float64) Round {
 		return Round{Path: path, P50: time.Millisecond, P99: 2 * time.Millisecond, Tokens: 1_000_000, Window: time.Second,
 			CPU: map[string]float64{"process": n, "redis": n, "machine": 2 * n}}
@@ -223,7 +224,7 @@ func TestReportsOfViewersAreTables(t *testing.T) {
 	WriteScale(&b, map[int][]Round{10: {r(PathRelay, 1), r(PathServer, 2)}}, []int{10}, RelayOptions{Rate: 30, Window: time.Second, Rounds: 1, Nodes: 2}, &Conditions{})
 	for _, want := range []string{
 		"| 2 | 1.0 ms | 3.0 ms | 3.0 ms | 1 | 2, 0 |", "| 4 | 30 | 1.00 ms | 2.0 ms | 3.0 ms | 0, 1 |",
-		"| 2 | 6.0 MB | 0.01 MB | 3 times | 1.0 MiB | 3.0 MiB | 2.0 MiB |", "the server on 2 nodes",
+		"| 2 | 6.0 MB | 0.01 MB | 3 times | 1.0 MiB | 3.0 MiB | 2.0 MiB |", "the server on 2 nodes", "| without slow viewers | 0.00 ms | 1.0 ms | 0.0 ms | 0, 0 |", "| beside them | 1.00 ms | 2.0 ms | 4.0 ms | 5, 0 |",
 		"| 10 | bare relay | 1.00 ms | 2.0 ms | 1 | 1000000 | 0, 0 | 0 |", "| 10 | server | 1.00 ms | 2.0 ms | 4 | 1000000 | 0, 0 | 0 |",
 	} {
 		if !strings.Contains(b.String(), want) || strings.Contains(b.String(), "%!") {

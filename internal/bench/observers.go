@@ -26,57 +26,66 @@ func Observers(ctx context.Context, o *Options, observers int, rate float64) (*O
 		return nil, nil, err
 	}
 	defer st.close()
-	var g gauge
 	l := &st.learners[0]
+	out, err := st.observe(ctx, l, l.conversations[0], observers, tokens, rate)
+	if err != nil {
+		return nil, nil, err
+	}
+	return out, st.conditions(), nil
+}
+
+// observe has so many viewers of a conversation watch one reply to its end.
+func (s *stage) observe(ctx context.Context, l *learner, conv string, observers, tokens int, rate float64) (*Observed, error) {
+	var g gauge
 	sockets := make([]*socket, 0, observers)
 	defer func() {
-		for _, s := range sockets {
-			s.close()
+		for _, so := range sockets {
+			so.close()
 		}
 	}()
 	for range observers {
-		s, err := openSocket(ctx, st.node.base, &g, l, l.conversations[0])
+		so, err := openSocket(ctx, s.node.base, &g, l, conv)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		sockets = append(sockets, s)
+		sockets = append(sockets, so)
 	}
 	g.open.Store(true)
-	for _, s := range sockets {
-		s.stamps.reset()
+	for _, so := range sockets {
+		so.stamps.reset()
 	}
 	if err := sockets[0].start(); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	out := &Observed{Observers: observers}
 	var all []time.Duration
-	limit := time.NewTimer(time.Duration(tokens/rate*float64(time.Second)) + time.Minute)
+	limit := time.NewTimer(time.Duration(float64(tokens)/rate*float64(time.Second)) + time.Minute)
 	defer limit.Stop()
-	for _, s := range sockets {
+	for _, so := range sockets {
 		select {
-		case err := <-s.ended:
+		case err := <-so.ended:
 			if err != nil {
-				return nil, nil, err
+				return nil, err
 			}
 		case <-limit.C:
-			return nil, nil, errors.New("an observer never saw the end")
+			return nil, errors.New("an observer never saw the end")
 		case <-ctx.Done():
-			return nil, nil, context.Cause(ctx)
+			return nil, context.Cause(ctx)
 		}
 	}
-	for _, s := range sockets {
-		s.close() // its reader has ended: what it measured is ours
-		all = append(all, s.delays...)
-		out.Lost += s.stamps.lost + tokens - s.stamps.next
-		out.Doubled += s.stamps.doubled
-		out.Broken += s.stamps.broken
+	for _, so := range sockets {
+		so.close() // its reader has ended: what it measured is ours
+		all = append(all, so.delays...)
+		out.Lost += so.stamps.lost + tokens - so.stamps.next
+		out.Doubled += so.stamps.doubled
+		out.Broken += so.stamps.broken
 	}
 	slices.Sort(all)
 	out.Tokens = len(all)
 	out.P50, _ = Quantile(all, 0.5)
 	out.P99, _ = Quantile(all, 0.99)
 	out.Max, _ = Quantile(all, 1)
-	return out, st.conditions(), nil
+	return out, nil
 }
 
 // WriteObservers prints the delays.

@@ -22,42 +22,95 @@ type Slow struct {
 	// Alone and With are the node's greatest resident memory while the same
 	// replies passed a quick viewer alone, and with the slow ones beside it.
 	Alone, With int64
+	// Calm and Beside are what others see of a reply, without slow viewers of
+	// the same conversation and with them.
+	Calm, Beside *Observed
 }
+
+// others are the quick viewers whose delay is measured.
+const others = 10
 
 // slowBytes is what a slow viewer reads in a second.
 const slowBytes = 1 << 10
 
 // SlowViewers lets replies pass a quick viewer until it has received so many
 // bytes of events, first alone, then with slow viewers of the same
-// conversation, each phase on a conversation of its own.
+// conversation, each phase on a conversation of its own. Then others watch a
+// reply, again without and with them.
 func SlowViewers(ctx context.Context, o *Options, viewers int, bytes int64) (*Slow, *Conditions, error) {
+	out := &Slow{Viewers: viewers}
+	if err := out.weigh(ctx, o, viewers, bytes); err != nil {
+		return nil, nil, err
+	}
+	c, err := out.others(ctx, o, viewers)
+	return out, c, err
+}
+
+// weigh measures memory.
+func (r *Slow) weigh(ctx context.Context, o *Options, viewers int, bytes int64) error {
 	with := *o
 	with.Env = append(with.Env, fmt.Sprintf("FLUENTPRO_LIMITS_CONNECTIONS_PER_USER=%d", 2*viewers+2))
 	st, err := with.stage(ctx, setting{learners: 1, conversations: 2, tokens: 300, rate: 3000})
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	defer st.close()
-	out := &Slow{Viewers: viewers}
 	l := &st.learners[0]
-	if out.Alone, _, err = st.passing(ctx, l, l.conversations[0], bytes); err != nil {
-		return nil, nil, err
+	if r.Alone, _, err = st.passing(ctx, l, l.conversations[0], bytes); err != nil {
+		return err
 	}
-	o.say("alone: at most %.1f MiB", mib(out.Alone))
+	o.say("alone: at most %.1f MiB", mib(r.Alone))
 	if _, err := st.node.memory(ctx); err != nil { // gives back what the first phase needed
-		return nil, nil, err
+		return err
 	}
-	sctx, stop := context.WithCancel(ctx)
-	var wg sync.WaitGroup
-	var cuts, read atomic.Int64
-	for range viewers {
-		wg.Go(func() { dawdle(sctx, st.node.base, l.token, l.conversations[1], &cuts, &read) })
+	var slow dawdlers
+	slow.begin(ctx, st.node.base, l, l.conversations[1], viewers)
+	r.With, r.Passed, err = st.passing(ctx, l, l.conversations[1], bytes)
+	slow.end()
+	r.Cuts, r.Read = slow.cuts.Load(), slow.read.Load()
+	return err
+}
+
+// others measures what quick viewers see. The reply is long enough that the
+// slow ones fall behind for most of it.
+func (r *Slow) others(ctx context.Context, o *Options, viewers int) (*Conditions, error) {
+	const tokens, rate = 2000, 200
+	with := *o
+	with.Env = append(with.Env, fmt.Sprintf("FLUENTPRO_LIMITS_CONNECTIONS_PER_USER=%d", viewers+others+2))
+	st, err := with.stage(ctx, setting{learners: 1, conversations: 2, tokens: tokens, rate: rate})
+	if err != nil {
+		return nil, err
 	}
-	out.With, out.Passed, err = st.passing(ctx, l, l.conversations[1], bytes)
-	stop()
-	wg.Wait()
-	out.Cuts, out.Read = cuts.Load(), read.Load()
-	return out, st.conditions(), err
+	defer st.close()
+	l := &st.learners[0]
+	if r.Calm, err = st.observe(ctx, l, l.conversations[0], others, tokens, rate); err != nil {
+		return nil, err
+	}
+	o.say("others alone: p99 %.1f ms", ms(r.Calm.P99))
+	var slow dawdlers
+	slow.begin(ctx, st.node.base, l, l.conversations[1], viewers)
+	r.Beside, err = st.observe(ctx, l, l.conversations[1], others, tokens, rate)
+	slow.end()
+	return st.conditions(), err
+}
+
+// dawdlers are slow viewers of one conversation.
+type dawdlers struct {
+	wg         sync.WaitGroup
+	stop       context.CancelFunc
+	cuts, read atomic.Int64
+}
+
+func (d *dawdlers) begin(ctx context.Context, base string, l *learner, conv string, n int) {
+	ctx, d.stop = context.WithCancel(ctx)
+	for range n {
+		d.wg.Go(func() { dawdle(ctx, base, l.token, conv, &d.cuts, &d.read) })
+	}
+}
+
+func (d *dawdlers) end() {
+	d.stop()
+	d.wg.Wait()
 }
 
 // passing asks for replies until a quick viewer has received bytes, and
@@ -137,5 +190,14 @@ func WriteSlow(w io.Writer, r *Slow, c *Conditions) {
 	_, _ = fmt.Fprintln(w, "| --- | --- | --- | --- | --- | --- | --- |")
 	_, _ = fmt.Fprintf(w, "| %d | %.1f MB | %.2f MB | %d times | %.1f MiB | %.1f MiB | %.1f MiB |\n", r.Viewers, float64(r.Passed)/1e6, float64(r.Read)/1e6,
 		r.Cuts, mib(r.Alone), mib(r.With), mib(r.With-r.Alone))
+	_, _ = fmt.Fprintln(w)
+	_, _ = fmt.Fprintf(w, "| %d others who watch 200 tokens/s | delay p50 | p99 | longest | tokens lost, doubled |\n", others)
+	_, _ = fmt.Fprintln(w, "| --- | --- | --- | --- | --- |")
+	for _, p := range []struct {
+		name string
+		o    *Observed
+	}{{"without slow viewers", r.Calm}, {"beside them", r.Beside}} {
+		_, _ = fmt.Fprintf(w, "| %s | %.2f ms | %.1f ms | %.1f ms | %d, %d |\n", p.name, ms(p.o.P50), ms(p.o.P99), ms(p.o.Max), p.o.Lost, p.o.Doubled+p.o.Broken)
+	}
 	writeConditions(w, c)
 }
