@@ -3,7 +3,6 @@ package redislog
 import (
 	"context"
 	"errors"
-	"net"
 	"sync"
 	"time"
 
@@ -13,18 +12,18 @@ import (
 )
 
 const (
-	// hangs is how many calls in a row must run into their time-out before
-	// Redis counts as hanging.
-	hangs = 2
+	// fails is how many calls in a row must get no answer before Redis counts
+	// as away.
+	fails = 2
 	// again is the time from one probe to the next.
-	again = 100 * time.Millisecond
+	again = 50 * time.Millisecond
 )
 
-// gate spares callers the wait for a Redis that hangs: after some calls that
-// got no answer in time everybody is told at once that it is away, while a
-// probe in the background looks whether it answers again. Commands and reads
-// then go on with SQL without a delay each. A Redis that refuses connections
-// answers at once as it is and does not close the gate.
+// gate spares callers the wait for a Redis that hangs, and a dial each to one
+// that is not there: after some calls without an answer everybody is told at
+// once that it is away, while a probe in the background looks whether it
+// answers again. Commands and reads then go on with SQL without a delay each,
+// and those who wait for its return may ask often.
 //
 // It is for one primary: on a cluster the others go on.
 type gate struct {
@@ -38,8 +37,8 @@ type gate struct {
 	last    time.Time // when the last probe began
 }
 
-// errHangs is told without asking Redis.
-var errHangs = errors.New("redis does not answer in time")
+// errAway is told without asking Redis.
+var errAway = errors.New("redis does not answer")
 
 // enter says whether a call may be made. While Redis hangs it may not; the
 // first to ask after a while starts the next probe, which ends by itself
@@ -50,14 +49,14 @@ func (g *gate) enter() error {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.missed < hangs {
+	if g.missed < fails {
 		return nil
 	}
 	if !g.probing && time.Since(g.last) >= again {
 		g.probing, g.last = true, time.Now()
 		go g.probe()
 	}
-	return errHangs
+	return errAway
 }
 
 func (g *gate) probe() {
@@ -67,30 +66,24 @@ func (g *gate) probe() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.probing = false
-	if !late(err) {
+	if err == nil {
 		g.missed = 0
 	}
 }
 
-// leave notes how a call ended. Only an answer, or a prompt failure, says that
-// Redis does not hang; a caller that gave up says nothing.
+// leave notes how a call ended; a caller that gave up says nothing.
 func (g *gate) leave(ctx context.Context, err error) {
 	if g == nil || errors.Is(err, context.Canceled) || errors.Is(ctx.Err(), context.Canceled) {
 		return
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if late(err) {
+	// What Redis itself refuses, one script's failure say, is an answer.
+	if said := redis.Error(nil); err != nil && !errors.As(err, &said) {
 		g.missed++
 		return
 	}
 	g.missed = 0
-}
-
-// late reports an answer that did not come in time.
-func late(err error) bool {
-	var ne net.Error
-	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &ne) && ne.Timeout()
 }
 
 // guarded is fn behind the gate, with the error that callers of Log expect.

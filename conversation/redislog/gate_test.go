@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -41,7 +42,7 @@ func TestAHangClosesTheGateAndAnAnswerOpensIt(t *testing.T) {
 		}
 		begun := time.Now()
 		for range 50 {
-			if err := call(nil); !errors.Is(err, conversation.ErrLogDown) || !errors.Is(err, errHangs) {
+			if err := call(nil); !errors.Is(err, conversation.ErrLogDown) || !errors.Is(err, errAway) {
 				t.Fatalf("got %v", err)
 			}
 		}
@@ -49,7 +50,7 @@ func TestAHangClosesTheGateAndAnAnswerOpensIt(t *testing.T) {
 			t.Errorf("%d calls were made, %v passed", calls, time.Since(begun))
 		}
 		time.Sleep(time.Second) // fake: the probe has run into its time-out
-		if err := call(nil); !errors.Is(err, errHangs) || pings.Load() < 1 {
+		if err := call(nil); !errors.Is(err, errAway) || pings.Load() < 1 {
 			t.Errorf("%v after %d probes", err, pings.Load())
 		}
 		synctest.Wait() // that probe has begun
@@ -63,12 +64,40 @@ func TestAHangClosesTheGateAndAnAnswerOpensIt(t *testing.T) {
 	})
 }
 
+// redisError is an answer of Redis.
+type redisError string
+
+func (e redisError) Error() string { return string(e) }
+func (redisError) RedisError()     {}
+
+func TestARedisThatIsNotThereClosesTheGate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var answers atomic.Bool
+		g, _ := hung(&answers)
+		dials := 0
+		for range 1000 {
+			_, _ = guarded(t.Context(), g, func() (int, error) { dials++; return 0, down(syscall.ECONNREFUSED) })
+		}
+		if dials != fails {
+			t.Errorf("%d dials", dials)
+		}
+		answers.Store(true)
+		time.Sleep(again)
+		_ = g.enter() // starts a probe
+		synctest.Wait()
+		if err := g.enter(); err != nil {
+			t.Errorf("Redis answers: %v", err)
+		}
+	})
+}
+
 func TestWhatDoesNotCloseTheGate(t *testing.T) {
 	t.Parallel()
 	var answers atomic.Bool
 	for name, outcomes := range map[string][]error{
 		"answers in between":   {context.DeadlineExceeded, nil, context.DeadlineExceeded},
-		"refused connections":  {errors.New("refused"), errors.New("refused"), errors.New("refused")},
+		"refusals by Redis":    {redisError("ERR no"), redisError("LOADING"), redisError("READONLY")},
 		"callers who gave up":  {context.Canceled, context.Canceled, context.Canceled},
 		"refusals by our rule": {conversation.ErrFenced, conversation.ErrFenced, conversation.ErrFenced},
 	} {
