@@ -23,8 +23,10 @@ type inMemory struct {
 	runner *conversation.Runner
 	engine *conversation.Engine
 	id     conversation.ID
-	// down has Redis answer nothing; lose has it lose the answer of one append.
-	down, lose atomic.Bool
+	// down has Redis answer nothing; lose names the script whose next answer it
+	// loses, and is down then.
+	down atomic.Bool
+	lose atomic.Pointer[string]
 }
 
 func (n *inMemory) hook(_ context.Context, c memstore.Call) error {
@@ -32,7 +34,8 @@ func (n *inMemory) hook(_ context.Context, c memstore.Call) error {
 		return memstore.ErrLost
 	}
 	c.Exec()
-	if c.Op == "log.append" && n.lose.CompareAndSwap(true, false) {
+	if op := n.lose.Load(); op != nil && c.Op == *op {
+		n.lose.Store(nil)
 		n.down.Store(true)
 		return memstore.ErrLost
 	}
@@ -147,31 +150,94 @@ func TestLongWaitThenAnEmptyRedis(t *testing.T) {
 	})
 }
 
-// TestStopWhileAnAnswerIsLost: what may have been shown stays.
+// TestStopWhileAnAnswerIsLost: what may have been shown stays. The fourth word
+// is in the log, by an append or by the rebuild of a log that was lost, and its
+// writer does not know.
 func TestStopWhileAnAnswerIsLost(t *testing.T) {
 	t.Parallel()
-	m := &model{words: 9, gate: make(chan struct{})}
-	inBubble(t, m, func(t *testing.T, n *inMemory) {
-		m.gate = make(chan struct{}) // of the bubble
-		run := n.send(t)
-		for range 3 {
-			m.gate <- struct{}{}
-		}
-		synctest.Wait()
-		n.lose.Store(true) // the fourth word is in the log, and nobody here knows
-		m.gate <- struct{}{}
-		synctest.Wait()
-		st, err := n.engine.Cancel(t.Context(), owner, n.id, run)
-		if err != nil || st.State != "stopping" {
-			t.Fatalf("got %+v (%v)", st, err)
-		}
-		for range 20 {
-			<-time.After(100 * time.Millisecond)
-		}
-		r, err := n.store.RunState(t.Context(), owner, n.id, run)
-		if err != nil || r.State != conversation.RunStopped || r.Text != answer(4) {
-			t.Fatalf("%s with %q (%v), want the four words that the log has", r.State, r.Text, err)
-		}
-		n.down.Store(false)
-	})
+	for name, wiped := range map[string]bool{"log.append": false, "log.begin": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := &model{words: 9}
+			inBubble(t, m, func(t *testing.T, n *inMemory) {
+				m.gate = make(chan struct{}) // of the bubble
+				run := n.send(t)
+				for range 3 {
+					m.gate <- struct{}{}
+				}
+				synctest.Wait()
+				if wiped {
+					n.server.Flush()
+				}
+				n.lose.Store(&name)
+				m.gate <- struct{}{}
+				synctest.Wait()
+				if !n.down.Load() {
+					t.Fatal("no answer was lost")
+				}
+				st, err := n.engine.Cancel(t.Context(), owner, n.id, run)
+				if err != nil || st.State != "stopping" {
+					t.Fatalf("got %+v (%v)", st, err)
+				}
+				for range 20 {
+					<-time.After(100 * time.Millisecond)
+				}
+				r, err := n.store.RunState(t.Context(), owner, n.id, run)
+				if err != nil || r.State != conversation.RunStopped || r.Text != answer(4) {
+					t.Fatalf("%s with %q (%v), want the four words that the log has", r.State, r.Text, err)
+				}
+				n.down.Store(false)
+			})
+		})
+	}
+}
+
+// TestStopAfterAnUnheardRebuild: the log was lost while more was written; the
+// rebuild showed all of that, and its writer does not know. Asked to stop
+// through SQL it keeps what was shown, whether it can read that log or not.
+func TestStopAfterAnUnheardRebuild(t *testing.T) {
+	t.Parallel()
+	for name, back := range map[string]bool{"redis is back": true, "redis is away": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := &model{words: 9}
+			inBubble(t, m, func(t *testing.T, n *inMemory) {
+				m.gate = make(chan struct{}) // of the bubble
+				run := n.send(t)
+				for range 3 {
+					m.gate <- struct{}{}
+				}
+				synctest.Wait()
+				n.down.Store(true)
+				for range 3 {
+					m.gate <- struct{}{}
+					synctest.Wait() // the first of them is what is being appended
+				}
+				n.server.Flush()
+				begin := "log.begin"
+				n.lose.Store(&begin)
+				n.down.Store(false)
+				for range 20 {
+					if <-time.After(100 * time.Millisecond); n.down.Load() {
+						break
+					}
+				}
+				m.gate <- struct{}{} // one more, which no log has
+				synctest.Wait()
+				if err := n.store.AskCancel(t.Context(), n.id, run); err != nil {
+					t.Fatal(err)
+				}
+				n.down.Store(!back)
+				n.runner.Interrupt(n.id, run) // as its watch does
+				for n.runner.Has(n.id) {
+					<-time.After(100 * time.Millisecond)
+				}
+				n.down.Store(false)
+				r, told := n.ended(t, run)
+				if r.State != conversation.RunStopped || r.Text != answer(6) || told != answer(6) {
+					t.Fatalf("%s with %q, the log tells %q, want the six words that it has", r.State, r.Text, told)
+				}
+			})
+		})
+	}
 }

@@ -16,6 +16,10 @@ type Log interface {
 	Active(ctx context.Context, id ID) (Active, error)
 	// Read returns up to max entries after seq, contiguous.
 	Read(ctx context.Context, id ID, ep Epoch, after int64, max int) (Page, error)
+	// Behind compares many logs with where the caller stands, in one trip, and
+	// returns those that do not stand just there: they have more, another epoch,
+	// or are missing. ErrLogDown when that cannot be told.
+	Behind(ctx context.Context, at map[ID]Cursor) ([]ID, error)
 	// Create makes an empty log named by counter and returns its epoch, unless
 	// one with the same or a higher counter stands (ErrLogExists).
 	Create(ctx context.Context, id ID, counter int64, seed Seed) (Epoch, error)

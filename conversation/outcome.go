@@ -46,9 +46,13 @@ func (r *Runner) stopped(ctx context.Context, claim *Claim, p *pen) error {
 	// cannot be told it is everything that viewers may have got.
 	_, text := p.whole()
 	text = text[:max(p.sent, min(p.tried, len(text)))]
-	if b, err := r.log.Stop(ctx, claim.Run.Conversation, p.ep, claim.Run.No); err == nil {
+	ep := p.ep
+	if !claim.Log.Zero() {
+		ep = claim.Log // a rebuild that was not heard has shown text there
+	}
+	if b, err := r.log.Stop(ctx, claim.Run.Conversation, ep, claim.Run.No); err == nil {
 		text = b.Text
-	} else if errors.Is(err, ErrLogNotOpen) {
+	} else if errors.Is(err, ErrLogNotOpen) && ep == p.ep {
 		return errStopped // somebody has committed the end
 	}
 	err := r.finish(ctx, claim, Began{Epoch: p.ep, Base: p.base}, Finishing{State: RunStopped, Text: text})

@@ -274,6 +274,7 @@ func (p *pen) rebuild(ctx context.Context) error {
 		// Once there is a new log, a try without an answer is repeated there: it
 		// may hold the text already, and leaving it would hide that from whoever
 		// takes over.
+		p.tried = max(p.tried, len(whole)) // should the answer be lost
 		b, err := p.r.begin(ctx, &p.claim, beginning{how: BeginRebuild, text: whole, base: p.base, bump: p.claim.Log == left, once: true})
 		switch {
 		case err == nil && strings.HasPrefix(whole, b.Text):

@@ -101,7 +101,66 @@ func TestSuspectedLossLooksAtOnce(t *testing.T) {
 		w.lie(func(conversation.Event) int { return 0 })
 		w.talk(1, 2)
 		w.suspect()
-		synctest.Wait()
+		time.Sleep(2 * time.Millisecond)
+		v.drain().agrees()
+		v.feed.Close()
+	})
+}
+
+// TestALostConnectionCostsEachRoomOnce: after one, go-redis has every
+// subscription confirmed again, one by one. What that costs must grow with the
+// rooms, not with their square, and only those read that lack something.
+func TestALostConnectionCostsEachRoomOnce(t *testing.T) {
+	inTime(t, streaming.Config{}, func(t *testing.T, w *world, h *streaming.Hub) {
+		const rooms, lost = 1000, 10
+		var all []*viewer
+		var ids []conversation.ID
+		view := func(n int) {
+			for range n {
+				w.id = conversation.NewID() // another room, of the same log
+				ids = append(ids, w.id)
+				all = append(all, w.view(t, h, "").drain())
+			}
+		}
+		view(lost)
+		w.lie(func(conversation.Event) int { return 0 })
+		w.talk(1, 2)
+		view(rooms - lost)
+		w.mu.Lock()
+		reads, active := w.reads, w.active
+		w.mu.Unlock()
+		for _, id := range ids {
+			w.ask(id)
+		}
+		time.Sleep(50 * time.Millisecond)
+		w.mu.Lock()
+		reads, active = w.reads-reads, w.active-active
+		trips, compared := w.behinds, w.compared
+		w.mu.Unlock()
+		if reads != lost || active != 0 {
+			t.Errorf("%d reads and %d snapshots, want %d reads: so many rooms lack something", reads, active, lost)
+		}
+		if compared != rooms || trips > rooms/100 {
+			t.Errorf("%d rooms compared in %d trips", compared, trips)
+		}
+		for _, v := range all {
+			v.drain().agrees()
+			v.feed.Close()
+		}
+	})
+}
+
+// TestADoubtOutlivesAnOutage: the comparison fails, and is made again.
+func TestADoubtOutlivesAnOutage(t *testing.T) {
+	inTime(t, streaming.Config{}, func(t *testing.T, w *world, h *streaming.Hub) {
+		v := w.view(t, h, "").drain()
+		w.lie(func(conversation.Event) int { return 0 })
+		w.talk(1, 2)
+		w.set(true)
+		w.suspect()
+		time.Sleep(200 * time.Millisecond)
+		w.set(false)
+		time.Sleep(1200 * time.Millisecond)
 		v.drain().agrees()
 		v.feed.Close()
 	})

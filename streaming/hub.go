@@ -14,6 +14,9 @@ import (
 // Log reads a conversation's log.
 type Log interface {
 	Read(ctx context.Context, id conversation.ID, ep conversation.Epoch, after int64, max int) (conversation.Page, error)
+	// Behind returns, in one trip, the conversations whose log does not end
+	// just there.
+	Behind(ctx context.Context, at map[conversation.ID]conversation.Cursor) ([]conversation.ID, error)
 }
 
 // Keeper gives the live state from the right log and repairs missing facts.
@@ -30,7 +33,9 @@ type Keeper interface {
 // Bell delivers copies of events as they are appended, and may lose any.
 type Bell interface {
 	Listen(ctx context.Context, id conversation.ID, fn func(conversation.Epoch, conversation.Event)) (stop func(), err error)
-	OnSuspect(fn func())
+	// OnSuspect's fn is told of each conversation of which something may have
+	// been lost; it does not block.
+	OnSuspect(fn func(id conversation.ID))
 }
 
 // Counts tells the newest fact number per conversation, from SQL.
@@ -85,16 +90,29 @@ type Hub struct {
 	ctx    context.Context // ends with Run; rooms' background reads hang on it
 	cancel context.CancelFunc
 
-	mu    sync.Mutex // guards rooms
-	rooms map[conversation.ID]*room
+	doubt   chan struct{} // capacity 1: "there is something in doubted"
+	reading chan struct{} // capacity: how many looks read at once
+
+	mu      sync.Mutex // guards what follows
+	rooms   map[conversation.ID]*room
+	doubted map[conversation.ID]*room
 }
+
+const (
+	// looks is how many rooms read their log at once. After Redis was away all
+	// want to, and the writers' calls must not wait behind them.
+	looks = 8
+	// compared is how many rooms are compared with their logs in one trip.
+	compared = 128
+)
 
 // NewHub returns a Hub; Run must be running.
 func NewHub(cfg Config, log Log, keeper Keeper, bell Bell, counts Counts, lg *slog.Logger) *Hub {
 	cfg.defaults()
-	h := &Hub{cfg: cfg, log: log, keeper: keeper, bell: bell, counts: counts, lg: lg, rooms: map[conversation.ID]*room{}}
+	h := &Hub{cfg: cfg, log: log, keeper: keeper, bell: bell, counts: counts, lg: lg, rooms: map[conversation.ID]*room{},
+		doubted: map[conversation.ID]*room{}, doubt: make(chan struct{}, 1), reading: make(chan struct{}, looks)}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
-	bell.OnSuspect(func() { h.eachRoom(func(r *room) { r.look() }) })
+	bell.OnSuspect(h.suspect)
 	return h
 }
 
@@ -160,6 +178,7 @@ func (h *Hub) eachRoom(fn func(*room)) {
 
 // Run polls and relays until ctx ends, then closes every room.
 func (h *Hub) Run(ctx context.Context) error {
+	h.wg.Go(h.compareLoop)
 	poll := time.NewTicker(h.cfg.Poll)
 	defer poll.Stop()
 	relay := time.NewTicker(h.cfg.Relay)
@@ -177,6 +196,9 @@ func (h *Hub) Run(ctx context.Context) error {
 		case <-poll.C:
 			turn++
 			h.sweep()
+			h.mu.Lock()
+			h.wakeLocked()
+			h.mu.Unlock()
 			h.eachRoom(func(r *room) {
 				if r.busy() || (turn+r.phase)%30 == 0 {
 					r.look()

@@ -237,7 +237,7 @@ func (r *room) readOn(ctx context.Context) {
 		r.sync(ctx)
 		return
 	}
-	page, err := r.h.log.Read(ctx, r.id, ep, after, 500)
+	page, err := r.h.read(ctx, r.id, ep, after)
 	switch {
 	case errors.Is(err, conversation.ErrLogDown):
 		return // what is known stays; the next look tries again
@@ -284,6 +284,14 @@ func (r *room) idleFor(d time.Duration) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.holders == 0 && (time.Since(r.since) > d || r.err != nil)
+}
+
+// stands is where the room is; whole is false while it has read nothing, or
+// its last read failed.
+func (r *room) stands() (at conversation.Cursor, whole bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return conversation.Cursor{Epoch: r.epoch, Seq: r.last}, !r.epoch.Zero() && r.err == nil
 }
 
 // busy reports a room whose silence could be a loss.

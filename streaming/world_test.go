@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 	"unicode/utf16"
 
 	"go.uber.org/goleak"
@@ -40,8 +41,10 @@ type world struct {
 	facts    int64                // in the log
 	sql      []conversation.Event // facts that only SQL has
 	ears     map[*ear]bool
-	suspect  func()
-	unknown  error // answer of Active for a conversation that is not there
+	ask      func(conversation.ID) // tells the hub of a possible loss
+	behinds  int                   // calls of Behind
+	compared int                   // rooms in them
+	unknown  error                 // answer of Active for a conversation that is not there
 	// pass decides what becomes of a bell message: how often it is delivered.
 	pass func(conversation.Event) int
 }
@@ -308,7 +311,29 @@ func (w *world) Listen(ctx context.Context, _ conversation.ID, fn func(conversat
 }
 
 // OnSuspect implements streaming.Bell.
-func (w *world) OnSuspect(fn func()) { w.suspect = fn }
+func (w *world) OnSuspect(fn func(conversation.ID)) { w.ask = fn }
+
+// suspect says that the bell may have lost something.
+func (w *world) suspect() { w.ask(w.id) }
+
+// Behind implements streaming.Log.
+func (w *world) Behind(_ context.Context, at map[conversation.ID]conversation.Cursor) ([]conversation.ID, error) {
+	time.Sleep(time.Millisecond) // a trip takes its time
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.behinds++
+	w.compared += len(at)
+	if w.down {
+		return nil, conversation.ErrLogDown
+	}
+	var out []conversation.ID
+	for id, c := range at {
+		if c.Epoch != w.epoch || c.Seq != w.top {
+			out = append(out, id)
+		}
+	}
+	return out, nil
+}
 
 func (w *world) listeners() int { w.mu.Lock(); defer w.mu.Unlock(); return len(w.ears) }
 

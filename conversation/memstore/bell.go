@@ -2,6 +2,7 @@ package memstore
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 
@@ -17,7 +18,7 @@ type Bell struct {
 
 	mu       sync.Mutex // guards what follows
 	rooms    map[conversation.ID]func(conversation.Epoch, conversation.Event)
-	suspects func()
+	suspects func(conversation.ID)
 }
 
 // NewBell returns the bell of a node whose log is l. A nil deliver lets every
@@ -47,8 +48,9 @@ func (b *Bell) Listen(_ context.Context, id conversation.ID, fn func(conversatio
 	}, nil
 }
 
-// OnSuspect sets what is called when messages may have been lost.
-func (b *Bell) OnSuspect(fn func()) {
+// OnSuspect sets what is called for each conversation of which messages may
+// have been lost.
+func (b *Bell) OnSuspect(fn func(conversation.ID)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.suspects = fn
@@ -57,9 +59,13 @@ func (b *Bell) OnSuspect(fn func()) {
 func (b *Bell) suspect() {
 	b.mu.Lock()
 	fn := b.suspects
+	rooms := slices.Sorted(maps.Keys(b.rooms))
 	b.mu.Unlock()
-	if fn != nil {
-		fn()
+	if fn == nil {
+		return
+	}
+	for _, id := range rooms {
+		fn(id)
 	}
 }
 

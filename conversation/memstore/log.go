@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/fluentpro/fluentpro/conversation"
@@ -185,6 +187,24 @@ func (l *Log) Read(ctx context.Context, id conversation.ID, ep conversation.Epoc
 		p, err := s.read(s.book(k), ep, after, max)
 		return p, nil, err
 	})
+}
+
+// Behind implements conversation.Log.
+func (l *Log) Behind(ctx context.Context, at map[conversation.ID]conversation.Cursor) ([]conversation.ID, error) {
+	var out []conversation.ID
+	for _, id := range slices.Sorted(maps.Keys(at)) {
+		behind, err := run(ctx, l, "log.head", id, func(s *Server, k bookKey) (bool, []conversation.Event, error) {
+			m := s.book(k).meta
+			return m == nil || m.epoch != at[id].Epoch || m.top != at[id].Seq, nil, nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		if behind {
+			out = append(out, id)
+		}
+	}
+	return out, nil
 }
 
 // Create implements conversation.Log.

@@ -17,7 +17,7 @@ const pingTime = 400 * time.Millisecond
 
 // Bell listens to the events that scripts publish: one connection per node
 // for all conversations. What it delivers is a copy of what is in the log,
-// and may be lost at any time; Suspect tells when that may have happened.
+// and may be lost at any time; OnSuspect tells when that may have happened.
 type Bell struct {
 	log *slog.Logger
 	ps  *redis.PubSub
@@ -27,7 +27,7 @@ type Bell struct {
 	cmd      sync.Mutex
 	mu       sync.Mutex // guards what follows
 	rooms    map[string]*listener
-	suspects func()
+	suspects func(conversation.ID)
 }
 
 type listener struct {
@@ -40,11 +40,12 @@ type listener struct {
 // NewBell returns a Bell; Run must be running for anything to arrive.
 func NewBell(rdb redis.UniversalClient, log *slog.Logger) *Bell {
 	// Subscribing to nothing opens no connection yet.
-	return &Bell{log: log, ps: rdb.Subscribe(context.Background()), rooms: map[string]*listener{}}
+	return &Bell{log: log, ps: rdb.Subscribe(context.Background()), rooms: map[string]*listener{}, suspects: func(conversation.ID) {}}
 }
 
-// OnSuspect sets what is called when messages may have been lost.
-func (b *Bell) OnSuspect(fn func()) {
+// OnSuspect sets what is called when messages of a conversation may have been
+// lost, and later ones are not. It must not block.
+func (b *Bell) OnSuspect(fn func(conversation.ID)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.suspects = fn
@@ -89,7 +90,8 @@ func (b *Bell) Listen(ctx context.Context, id conversation.ID, fn func(conversat
 }
 
 // Run delivers until ctx ends. go-redis reconnects and subscribes again by
-// itself; what passed in between is gone, so listeners are told to look.
+// itself; what passed in between is gone, so each conversation is told of as
+// its subscription is confirmed again.
 func (b *Bell) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = b.ps.Close() })
 	defer stop()
@@ -116,7 +118,7 @@ func (b *Bell) Run(ctx context.Context) error {
 }
 
 // recovered meets a failed receive: a mere silence pings, so that a dead
-// connection shows; anything else waits a moment and counts as a loss.
+// connection shows; after anything else go-redis connects again.
 func (b *Bell) recovered(ctx context.Context, err error) bool {
 	if errors.Is(err, redis.ErrClosed) {
 		return false
@@ -135,22 +137,12 @@ func (b *Bell) recovered(ctx context.Context, err error) bool {
 		return false
 	case <-time.After(50 * time.Millisecond):
 	}
-	b.suspect()
 	return true
-}
-
-func (b *Bell) suspect() {
-	b.mu.Lock()
-	fn := b.suspects
-	b.mu.Unlock()
-	if fn != nil {
-		fn()
-	}
 }
 
 func (b *Bell) confirm(ch string) {
 	b.mu.Lock()
-	l := b.rooms[ch]
+	l, suspect := b.rooms[ch], b.suspects
 	b.mu.Unlock()
 	if l == nil {
 		return
@@ -158,8 +150,9 @@ func (b *Bell) confirm(ch string) {
 	first := false
 	l.once.Do(func() { first = true; close(l.ready) })
 	if !first {
-		// A subscription confirmed again: the connection was lost in between.
-		b.suspect()
+		// Confirmed again: the connection was lost in between. Only this channel
+		// is told of, because go-redis has each confirmed one by one.
+		suspect(l.id)
 	}
 }
 

@@ -41,7 +41,7 @@ func (e *env) ring() (b *redislog.Bell, suspects func() int) {
 	b = redislog.NewBell(e.rdb, quiet())
 	var mu sync.Mutex
 	n := 0
-	b.OnSuspect(func() { mu.Lock(); n++; mu.Unlock() })
+	b.OnSuspect(func(conversation.ID) { mu.Lock(); n++; mu.Unlock() })
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {

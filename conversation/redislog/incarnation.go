@@ -41,8 +41,17 @@ type incarnations struct {
 
 var identityScript = redis.NewScript(identityLua)
 
+// group is where a shard's incarnation is kept: one Redis has one for all.
+func (in *incarnations) group(s int) int {
+	if !in.cluster {
+		return 0
+	}
+	return s
+}
+
 // seen is the shard's incarnation as far as it is known.
 func (in *incarnations) seen(s int) (incarnation, bool) {
+	s = in.group(s)
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	i, ok := in.byShard[s]
@@ -75,23 +84,18 @@ func (in *incarnations) of(ctx context.Context, s int) (incarnation, error) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.known[id] = n
-	in.byShard[s] = i
+	in.byShard[in.group(s)] = i
 	return i, nil
 }
 
 // mark is the shard's marker key.
-func (in *incarnations) mark(s int) string {
-	if !in.cluster {
-		s = 0
-	}
-	return markKey(s)
-}
+func (in *incarnations) mark(s int) string { return markKey(in.group(s)) }
 
 // forget drops what was known of a shard after a script answered INC.
 func (in *incarnations) forget(s int, old incarnation) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if in.byShard[s] == old {
+	if in.byShard[in.group(s)] == old {
 		// The same primary usually serves every shard that had this identity.
 		for k, v := range in.byShard {
 			if v == old {
