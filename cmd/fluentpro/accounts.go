@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/fluentpro/fluentpro/configs"
+	"github.com/fluentpro/fluentpro/conversation"
 	convsql "github.com/fluentpro/fluentpro/conversation/sqlstore"
 	"github.com/fluentpro/fluentpro/domains/authentication"
 	authsql "github.com/fluentpro/fluentpro/domains/authentication/sqlstore"
@@ -16,27 +18,30 @@ import (
 	practicesql "github.com/fluentpro/fluentpro/domains/practice/sqlstore"
 	"github.com/fluentpro/fluentpro/internal/sqldb"
 	"github.com/fluentpro/fluentpro/internal/upstream/usage"
+	"github.com/fluentpro/fluentpro/sessions/redisstore"
 )
 
 // accountsConfig is how accounts work here, for the server and for the
 // commands alike. public is the address of the page.
-func accountsConfig(cfg *configs.Config, db *sqldb.DB, recorder events.Recorder, trail events.Trail, public string) authentication.Config {
+func accountsConfig(cfg *configs.Config, db *sqldb.DB, back *backroom, public string) authentication.Config {
 	return authentication.Config{
-		Events: recorder, PublicURL: public, Holders: personalData(db, trail),
+		Events: back.trail, PublicURL: public, Holders: personalData(db, back),
 		ConfirmSignUp: cfg.ConfirmSignUp(), KeyRotation: cfg.Accounts.KeyRotation,
 	}
 }
 
 // personalData is everybody who keeps something about a learner, in the order
 // of an export. Whoever adds a table with a learner in it adds a holder here;
-// TestE2EAccount looks into every table.
-func personalData(db *sqldb.DB, trail events.Trail) []authentication.NamedHolder {
+// TestErasedLearnerIsNowhere looks into every table. What is in Redis goes with
+// the job upkeep.erased.
+func personalData(db *sqldb.DB, back *backroom) []authentication.NamedHolder {
 	return []authentication.NamedHolder{
 		{Name: "onboarding", Holder: onboardingsql.New(db)},
 		{Name: "practice", Holder: practicesql.New(db)},
 		{Name: "conversations", Holder: convsql.New(db)},
 		{Name: "usage", Holder: usage.New(db)},
-		{Name: "events", Holder: trailHolder{trail}},
+		{Name: "events", Holder: trailHolder{back.trail}},
+		{Name: "jobs", Holder: back.queue},
 	}
 }
 
@@ -86,6 +91,18 @@ func (h trailHolder) ErasePersonal(ctx context.Context, learner string) error {
 // personalAggregates are the kinds of aggregates whose id is a learner's.
 var personalAggregates = []string{"learner", "onboarding"}
 
+// shredder takes what is left of an erased learner out of Redis; visits is
+// where the sessions are.
+func (a *App) shredder(visits *redisstore.Store) func(context.Context, string) error {
+	return func(ctx context.Context, learner string) error {
+		of := make([]events.Aggregate, len(personalAggregates))
+		for i, kind := range personalAggregates {
+			of[i] = events.Aggregate{Kind: kind, ID: learner}
+		}
+		return errors.Join(visits.Forget(ctx, conversation.LearnerID(learner)), a.back.bus.Forget(ctx, of...), a.janitor.Finish(ctx))
+	}
+}
+
 // openAccounts is the use cases of accounts without a server around them.
 // Nodes learn from SQL what a command changed, within seconds.
 func openAccounts(ctx context.Context, c *call) (*authentication.Service, func(), int) {
@@ -111,7 +128,7 @@ func openAccounts(ctx context.Context, c *call) (*authentication.Service, func()
 		closeDB()
 		return nil, nil, c.fail(exitUsage, "%v", err)
 	}
-	s, err := authentication.New(ctx, authsql.New(db), accountsConfig(cfg, db, back.trail, back.trail, cfg.PageURL(cfg.Listen)))
+	s, err := authentication.New(ctx, authsql.New(db), accountsConfig(cfg, db, back, cfg.PageURL(cfg.Listen)))
 	if err != nil {
 		closeDB()
 		return nil, nil, c.fail(exitUnavailable, "%v", err)

@@ -207,7 +207,7 @@ func (a *App) wireCore(ctx context.Context) error {
 
 // wireFront makes sessions and the two listeners' handlers.
 func (a *App) wireFront(ctx context.Context) error {
-	accounts := accountsConfig(a.cfg, a.db, a.back.trail, a.back.trail, a.cfg.PageURL(a.listener.Addr().String()))
+	accounts := accountsConfig(a.cfg, a.db, a.back, a.cfg.PageURL(a.listener.Addr().String()))
 	accounts.Log, accounts.Closer, accounts.Mailer = a.log, authentication.CloserFunc(a.loginEnded), a.back.duties
 	auth, err := authentication.New(ctx, authsql.New(a.db), accounts)
 	if err != nil {
@@ -216,6 +216,7 @@ func (a *App) wireFront(ctx context.Context) error {
 	a.auth, a.back.duties.auth = auth, auth
 	origins := a.cfg.Origins(a.listener.Addr().String())
 	visits := redisstore.New(a.redis.calls, redisstore.Options{})
+	a.back.duties.shred = a.shredder(visits)
 	a.sessions, err = sessions.New(sessions.Config{
 		Auth: socketVerifier{auth}, Commands: a.engine, Source: a.hub, Runs: a.front.store, Store: visits,
 		Bus: redisstore.NewBus(a.redis.calls, a.redis.bell, a.log), Logins: socketVerifier{auth}, Metrics: newSessionMetrics(a.reg),

@@ -30,6 +30,7 @@ type backroom struct {
 	consumers *events.Consumers
 	groups    []*events.Group
 	metrics   *events.Metrics
+	bus       *redisbus.Bus
 }
 
 // newBackroom makes the parts that need SQL only, which is enough to record
@@ -64,7 +65,7 @@ func newBackroom(cfg *configs.Config, db *sqldb.DB, node string, alive func(cont
 	if err != nil {
 		return nil, err
 	}
-	b.duties.queue = b.queue
+	b.duties.queue, b.duties.jobs = b.queue, b.queue
 	b.duties.subscribe(b.trail)
 	b.groups = b.duties.groups()
 	b.metrics = metrics
@@ -73,6 +74,7 @@ func newBackroom(cfg *configs.Config, db *sqldb.DB, node string, alive func(cont
 
 // travel makes the parts that need Redis.
 func (b *backroom) travel(cfg *configs.Config, bus *redisbus.Bus, node string, log *slog.Logger) {
+	b.bus = bus
 	b.relay = events.NewRelay(b.trail, bus, events.WantsOf(b.groups), events.RelayConfig{}, b.metrics, log)
 	b.consumers = events.NewConsumers(b.trail, bus, b.groups, events.ConsumerConfig{
 		Name: node, Idle: cfg.Events.Idle, Stuck: cfg.Events.Idle,

@@ -10,6 +10,7 @@ import (
 	"github.com/fluentpro/fluentpro/domains/events"
 	eventsql "github.com/fluentpro/fluentpro/domains/events/sqlstore"
 	"github.com/fluentpro/fluentpro/domains/jobs"
+	"github.com/fluentpro/fluentpro/domains/jobs/riverqueue"
 	"github.com/fluentpro/fluentpro/domains/practice"
 	"github.com/fluentpro/fluentpro/internal/mail"
 	"github.com/fluentpro/fluentpro/internal/mail/once"
@@ -21,10 +22,13 @@ import (
 type duties struct {
 	trail *eventsql.Store
 	queue jobs.Enqueuer
+	jobs  *riverqueue.Queue
 	mails *once.Sender
 	keep  time.Duration
 	now   func() time.Time
 
+	// shred takes what is left of an erased learner out of Redis.
+	shred     func(ctx context.Context, learner string) error
 	auth      *authentication.Service
 	recommend *practice.Recommender
 }
@@ -77,6 +81,7 @@ func (d *duties) kinds() []jobs.Kind {
 		d.letter("mail.sign_up_repeated", jobs.Normal, (*authentication.Service).MailSignUpRepeated),
 		d.letter("mail.email_change", jobs.Urgent, (*authentication.Service).MailEmailChange),
 		{Name: "practice.recommend", Queue: jobs.Default, Policy: jobs.Base, Work: d.suggest},
+		{Name: "upkeep.erased", Queue: jobs.Upkeep, Policy: jobs.Critical, Work: d.erased},
 		{Name: "upkeep.forget", Queue: jobs.Upkeep, Priority: jobs.Low, Policy: jobs.Quick, Every: time.Hour, Work: d.forget},
 	}
 }
@@ -100,6 +105,11 @@ func (d *duties) subscribe(trail *eventsql.Store) {
 	on(events.PasswordChanged{}, "mail.password_changed")
 	on(events.SignUpRepeated{}, "mail.sign_up_repeated")
 	on(events.EmailChangeRequested{}, "mail.email_change")
+	erased, _ := events.LearnerErased{}.EventType()
+	trail.Subscribe(erased, func(ctx context.Context, e events.Event) error {
+		// Connections are still closing, and leave what they had.
+		return d.queue.Enqueue(ctx, jobs.Order{Kind: "upkeep.erased", Args: aboutLearner{e.Aggregate.ID}, Key: e.ID, At: d.now().Add(erasedAfter)})
+	})
 }
 
 // groups are who listens to the stream. What they enqueue is enqueued once for
@@ -128,6 +138,31 @@ func (d *duties) suggest(ctx context.Context, j jobs.Job) error {
 		return err
 	}
 	return d.recommend.Refresh(ctx, a.LearnerID)
+}
+
+// erasedAfter is how long after the erasure of an account the rest is taken
+// out of Redis.
+const erasedAfter = 3 * time.Second
+
+// erased removes what the transaction that erased a learner could not: what
+// Redis has, and jobs that ran just then.
+func (d *duties) erased(ctx context.Context, j jobs.Job) error {
+	if d.shred == nil {
+		return errNotWired
+	}
+	a, err := jobs.Decode[aboutLearner](j)
+	if err != nil {
+		return err
+	}
+	if err := d.shred(ctx, a.LearnerID); err != nil {
+		return err
+	}
+	if n, err := d.jobs.Running(ctx, a.LearnerID, j.ID); err != nil {
+		return err
+	} else if n > 0 {
+		return fmt.Errorf("%d jobs about the erased learner run still", n)
+	}
+	return d.jobs.ErasePersonal(ctx, a.LearnerID)
 }
 
 // forget removes what was only remembered to do nothing twice.

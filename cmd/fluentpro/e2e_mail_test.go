@@ -27,6 +27,8 @@ type postbox struct {
 	// Message-IDs.
 	got map[string][]string
 	ids map[string]int
+	// refuse, when set, is the answer to every recipient, who is quoted in it.
+	refuse string
 }
 
 func newPostbox(t *testing.T) *postbox {
@@ -76,6 +78,14 @@ func (b *postbox) serve(c net.Conn) {
 		switch verb, _, _ := strings.Cut(strings.ToUpper(line), " "); verb {
 		case "QUIT":
 			return
+		case "RCPT":
+			b.mu.Lock()
+			refuse := b.refuse
+			b.mu.Unlock()
+			if refuse != "" {
+				answer = refuse + " " + line
+				continue
+			}
 		case "DATA":
 			if _, err := c.Write([]byte("354 go on\r\n")); err != nil {
 				return

@@ -44,6 +44,9 @@ type Bus interface {
 	// Pending counts what a group got and did not acknowledge; 0 for a group
 	// that the bus does not know.
 	Pending(ctx context.Context, group string) (int64, error)
+	// Forget takes what is on the way, or dead, of these aggregates off the bus.
+	// The newest entry stays: it says how far the stream is.
+	Forget(ctx context.Context, aggregates ...Aggregate) error
 	// Tidy forgets consumers that have nothing and were silent for so long.
 	Tidy(ctx context.Context, group string, silent time.Duration) error
 }

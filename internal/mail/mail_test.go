@@ -112,6 +112,7 @@ func TestSMTPRefusals(t *testing.T) {
 		says  string
 	}{
 		"no such recipient": {"none", func(s *smtpServer) { s.answers["RCPT"] = "550 5.1.1 <ana@example.org> unknown" }, true, "<(recipient)> unknown"},
+		"quoted otherwise":  {"none", func(s *smtpServer) { s.answers["RCPT"] = "550 5.1.1 ANA@EXAMPLE.ORG: user ana unknown" }, true, "(recipient): user (recipient) unknown"},
 		"mailbox busy":      {"none", func(s *smtpServer) { s.answers["RCPT"] = "450 4.2.1 later" }, false, "later"},
 		"spam":              {"none", func(s *smtpServer) { s.answers["."] = "554 5.7.1 no" }, true, "no"},
 		"disk full":         {"none", func(s *smtpServer) { s.answers["."] = "452 4.3.1 full" }, false, "full"},

@@ -11,6 +11,7 @@ import (
 	"net/smtp"
 	"net/textproto"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -156,7 +157,10 @@ type sendError struct {
 }
 
 func (e *sendError) Error() string {
-	return "send mail: " + strings.ReplaceAll(e.err.Error(), e.to, "(recipient)")
+	// Some fold the case, some quote only what stands before the @.
+	local, _, _ := strings.Cut(e.to, "@")
+	quoted := regexp.MustCompile("(?i)" + regexp.QuoteMeta(e.to) + "|" + `\b` + regexp.QuoteMeta(local) + `\b`)
+	return "send mail: " + quoted.ReplaceAllLiteralString(e.err.Error(), "(recipient)")
 }
 func (e *sendError) Unwrap() error { return e.err }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -216,6 +217,64 @@ func (b *Bus) Bury(ctx context.Context, l events.Letter) error {
 		return fmt.Errorf("bury letter: %w", err)
 	}
 	return nil
+}
+
+// forgetPage is how many entries one step of Forget reads.
+const forgetPage = 500
+
+// Forget takes the entries of these aggregates off both streams. A delivery of
+// one that is gone comes to nobody any more; SQL knows it to be open.
+func (b *Bus) Forget(ctx context.Context, aggregates ...events.Aggregate) error {
+	top, err := b.Top(ctx)
+	if err != nil {
+		return err
+	}
+	of := func(raw any) bool {
+		text, _ := raw.(string)
+		var e struct {
+			Aggregate events.Aggregate `json:"aggregate"`
+			// Event is set in letters.
+			Event struct {
+				Aggregate events.Aggregate `json:"aggregate"`
+			} `json:"event"`
+		}
+		_ = json.Unmarshal([]byte(text), &e) // what cannot be read is of nobody
+		return slices.Contains(aggregates, e.Aggregate) || slices.Contains(aggregates, e.Event.Aggregate)
+	}
+	for stream, field := range map[string]string{keyStream(): "e", keyDead(): "l"} {
+		for from := "-"; from != ""; {
+			from, err = b.forgetPage(ctx, stream, from, func(m redis.XMessage) bool {
+				return of(m.Values[field]) && (stream != keyStream() || position(m.ID) != top)
+			})
+			if err != nil {
+				return fmt.Errorf("forget events: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// forgetPage removes what fits from one page and tells where the next begins.
+func (b *Bus) forgetPage(ctx context.Context, stream, from string, fits func(redis.XMessage) bool) (next string, err error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	page, err := b.rdb.XRangeN(ctx, stream, from, "+", forgetPage).Result()
+	if err != nil {
+		return "", err
+	}
+	var gone []string
+	for _, m := range page {
+		if fits(m) {
+			gone = append(gone, m.ID)
+		}
+	}
+	if len(page) == forgetPage {
+		next = "(" + page[len(page)-1].ID
+	}
+	if len(gone) == 0 {
+		return next, nil
+	}
+	return next, b.rdb.XDel(ctx, stream, gone...).Err()
 }
 
 // Pending counts what is not acknowledged.

@@ -379,3 +379,50 @@ func TestUnreadableEntryIsReadFromSQL(t *testing.T) {
 		r.eventually("both are handled", func() bool { return r.noted("a") == 2 })
 	})
 }
+
+// What is said of an erased learner leaves both streams, the newest entry
+// stays as the end of the stream, and everybody else's comes as before.
+func TestForgetTakesAnAggregateOff(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, r *rig) {
+		bus, ctx := redisbus.New(r.rdb), t.Context()
+		var evs []events.Event
+		for n := range int64(1202) { // more than one page
+			e := events.New("", events.LearnerRegistered{LearnerID: []string{"ann", "ben"}[n%2]})
+			e.Position = n + 1
+			evs = append(evs, e)
+		}
+		last := events.New("", events.LearnerErased{LearnerID: "ann"})
+		last.Position = 1203
+		evs = append(evs, last)
+		for top := int64(0); top < 1203; top += 401 {
+			if err := bus.Append(ctx, top, evs[top:top+401]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, e := range evs[:4] {
+			if err := bus.Bury(ctx, events.Letter{Group: "g", Outcome: events.Dead, Event: e}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 2 { // again finds nothing more
+			if err := bus.Forget(ctx, events.Aggregate{Kind: "onboarding", ID: "ann"}, events.Aggregate{Kind: "learner", ID: "ann"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for stream, want := range map[string]int{"ev:{bus}:stream": 602, "ev:{bus}:dead": 2} {
+			left, err := r.rdb.XRange(ctx, stream, "-", "+").Result()
+			if err != nil || len(left) != want {
+				t.Fatalf("%s: %d entries, %v, want %d", stream, len(left), err, want)
+			}
+			for _, m := range left[:len(left)-1] {
+				if strings.Contains(fmt.Sprint(m.Values), `"ann"`) {
+					t.Fatalf("%s still has %v", stream, m)
+				}
+			}
+		}
+		if top, err := bus.Top(ctx); err != nil || top != 1203 {
+			t.Fatalf("the stream ends at %d, %v", top, err)
+		}
+	})
+}

@@ -85,8 +85,16 @@ func (s *Store) rows(ctx context.Context, query string, args ...any) (out []row,
 // events stay, and so do their hashes: the trail shows that something was
 // erased, and its chain is whole.
 func (s *Store) Erase(ctx context.Context, a events.Aggregate) error {
-	_, err := s.db.Conn(ctx).ExecContext(ctx,
-		"UPDATE events SET data = NULL, salt = '', erased_at = ? WHERE kind = ? AND aggregate = ? AND erased_at IS NULL",
-		sqldb.Micros(s.opts.Now()), a.Kind, a.ID)
-	return failed("erase events", err)
+	return failed("erase events", s.db.InTx(ctx, func(ctx context.Context) error {
+		conn := s.db.Conn(ctx)
+		if _, err := conn.ExecContext(ctx,
+			"UPDATE events SET data = NULL, salt = '', erased_at = ? WHERE kind = ? AND aggregate = ? AND erased_at IS NULL",
+			sqldb.Micros(s.opts.Now()), a.Kind, a.ID); err != nil {
+			return err
+		}
+		// Why a group could not handle one may quote it.
+		_, err := conn.ExecContext(ctx, "UPDATE event_handled SET reason = '' WHERE reason <> '' AND event IN (SELECT id FROM events WHERE kind = ? AND aggregate = ?)",
+			a.Kind, a.ID)
+		return err
+	}))
 }
