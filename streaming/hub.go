@@ -53,7 +53,8 @@ type Config struct {
 	// Linger keeps a room without viewers, for quick reconnects [10s].
 	Linger time.Duration
 	// Poll is how often a room with an open reply reads the log in case the
-	// bell lost something [1s]; quiet rooms do so 30 times less often.
+	// bell lost something [1s]; quiet rooms do so 30 times less often, rooms
+	// that could not read it five times more often.
 	Poll time.Duration
 	// Relay is how often facts in SQL are compared with the log [2s].
 	Relay time.Duration
@@ -181,6 +182,8 @@ func (h *Hub) Run(ctx context.Context) error {
 	h.wg.Go(h.compareLoop)
 	poll := time.NewTicker(h.cfg.Poll)
 	defer poll.Stop()
+	retry := time.NewTicker(h.cfg.Poll / 5)
+	defer retry.Stop()
 	relay := time.NewTicker(h.cfg.Relay)
 	defer relay.Stop()
 	turn := 0 // counts polls alone: with the relay's it would never meet some phases
@@ -203,7 +206,12 @@ func (h *Hub) Run(ctx context.Context) error {
 				if r.busy() || (turn+r.phase)%30 == 0 {
 					r.look()
 				}
-				r.nudge()
+			})
+		case <-retry.C:
+			h.eachRoom(func(r *room) {
+				if r.fails() {
+					r.look()
+				}
 			})
 		case <-relay.C:
 			h.relay(ctx)

@@ -301,14 +301,17 @@ func (r *room) busy() bool {
 	return r.writing || r.wanting || r.err != nil || r.epoch.Zero()
 }
 
-// nudge lets viewers try again whose read failed.
-func (r *room) nudge() {
+// fails reports a room that could not read its log, and lets viewers try again
+// whose own read failed.
+func (r *room) fails() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	failed := r.wanting || r.err != nil
 	if r.wanting {
 		r.wanting = false
 		r.wakeAll()
 	}
+	return failed
 }
 
 func (r *room) factsKnown() (int64, bool) {
