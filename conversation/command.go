@@ -22,6 +22,7 @@ func (e *Engine) Send(ctx context.Context, in SendInput) (Accepted, error) {
 		return Accepted{}, storage(err)
 	}
 	if acc.Duplicate {
+		e.quoted(ctx, in.Conversation)
 		return acc, nil
 	}
 	e.metrics.Accepted.Inc()
@@ -109,12 +110,18 @@ func (e *Engine) Branch(ctx context.Context, learner LearnerID, id ID, run, befo
 		limit = 50
 	}
 	p, err := e.store.Branch(ctx, learner, id, run, before, limit)
+	if err == nil && before == 0 {
+		e.quoted(ctx, id)
+	}
 	return p, storage(err)
 }
 
 // RunState reads one run of a learner's conversation.
 func (e *Engine) RunState(ctx context.Context, learner LearnerID, id ID, run int64) (RunRow, error) {
 	row, err := e.store.RunState(ctx, learner, id, run)
+	if err == nil && row.Ended() {
+		e.quoted(ctx, id)
+	}
 	return row, storage(err)
 }
 
@@ -127,6 +134,9 @@ func (e *Engine) Branches(ctx context.Context, learner LearnerID, id ID, before 
 	tips, err = e.store.Tips(ctx, learner, id, before, limit+1)
 	if err != nil {
 		return nil, 0, storage(err)
+	}
+	if before == 0 {
+		e.quoted(ctx, id)
 	}
 	if len(tips) > limit {
 		tips = tips[:limit]

@@ -69,6 +69,7 @@ func (e *Engine) Cancel(ctx context.Context, learner LearnerID, id ID, run int64
 			return Stopped{}, storage(err)
 		}
 		if row.Ended() {
+			e.quoted(ctx, id)
 			return Stopped{Run: run, State: row.State, At: row.Updated / 1000, TextLen: row.TextLen}, nil
 		}
 		f := Finishing{ID: id, Run: run, State: RunStopped, Text: row.Text, Base: row.Base}
@@ -153,6 +154,16 @@ func (e *Engine) List(ctx context.Context, learner LearnerID, kind Kind, before 
 		return hs[:limit], string(hs[limit-1].ID), nil
 	}
 	return hs, "", nil
+}
+
+// quoted brings the log up to what SQL has just told a learner: a node may have
+// died between a commit and its publish, and whoever reads next, at a node that
+// knows the log and asks Redis alone, must not find less. Best effort: without
+// Redis that node asks SQL too.
+func (e *Engine) quoted(ctx context.Context, id ID) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	_ = e.keeper.CatchUp(ctx, id, 0)
 }
 
 // storage turns an error that is not one of ours into "repeat with the same id".
