@@ -29,6 +29,9 @@ const (
 	// olderLives is in how many earlier incarnations Shred looks for a log: what
 	// an older one left is never read, but it is there until its term ends.
 	olderLives = 32
+	// formerLives is in how many Create does: a Redis that restarts often must
+	// not fill up with the logs of its earlier lives.
+	formerLives = 8
 	// restEntries is what Compact keeps: the last turn or two, for those who
 	// were away for a moment.
 	restEntries = 64
@@ -39,6 +42,12 @@ func (l *Log) Shred(ctx context.Context, id conversation.ID, counter int64) erro
 	if _, err := l.run(ctx, shredScript, id, counter); err != nil {
 		return err
 	}
+	return l.unlinkOlder(ctx, id, olderLives)
+}
+
+// unlinkOlder frees what a log left in so many earlier incarnations, which
+// nobody reads any more.
+func (l *Log) unlinkOlder(ctx context.Context, id conversation.ID, lives int64) error {
 	ctx, cancel := context.WithTimeout(ctx, l.opts.Timeout)
 	defer cancel()
 	s := shard(id)
@@ -47,7 +56,7 @@ func (l *Log) Shred(ctx context.Context, id conversation.ID, counter int64) erro
 		return down(err)
 	}
 	var keys []string
-	for inc := in.inc - 1; inc >= max(1, in.inc-olderLives); inc-- {
+	for inc := in.inc - 1; inc >= max(1, in.inc-lives); inc-- {
 		keys = append(keys, logKeys(s, inc, id)...)
 	}
 	if len(keys) == 0 {

@@ -57,6 +57,31 @@ func TestShredLooksInOlderLives(t *testing.T) {
 	})
 }
 
+// A Redis that restarts often must not fill up with logs that nobody reads.
+func TestANewLogTakesTheOldOnesAway(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, e *env) {
+		id, _ := e.writing()
+		other, _ := e.writing()
+		for counter := range int64(3) {
+			e.reborn()
+			e.log = e.open(redislog.Options{})
+			if _, err := e.log.Create(t.Context(), id, counter+2, conversation.Seed{Header: header(id)}); err != nil {
+				t.Fatal(err)
+			}
+			if ks := e.keys(id); len(ks) != 2 { // a header and a state, no text yet
+				t.Errorf("after %d restarts: %v", counter+1, ks)
+			}
+		}
+		if ks := e.keys(other); len(ks) < 3 {
+			t.Errorf("another conversation's keys went too: %v", ks)
+		}
+		if _, err := e.log.Active(t.Context(), id); err != nil {
+			t.Errorf("the new log: %v", err)
+		}
+	})
+}
+
 func TestCompactOnlyAtRest(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, e *env) {

@@ -342,6 +342,9 @@ func (l *Log) Create(ctx context.Context, id conversation.ID, counter int64, see
 	if err != nil {
 		return conversation.Epoch{}, err
 	}
+	if counter > 1 {
+		_ = l.unlinkOlder(ctx, id, formerLives) // else they go when their term ends
+	}
 	return conversation.Epoch{Counter: counter, Nonce: r[1]}, nil
 }
 
