@@ -113,6 +113,9 @@ type Log struct {
 type Accounts struct {
 	SignUp      string        `yaml:"sign_up" oneof:"auto|immediate|confirmed" doc:"immediate: an account is usable at once, and an address in use is told; confirmed: usable when the link of a mail was used, and nothing is told; auto: confirmed where mail leaves this machine (smtp.url)"`
 	KeyRotation time.Duration `yaml:"key_rotation" doc:"age at which the key that signs tokens is replaced, 0 for never"`
+	// KeepLogins and KeepUnconfirmed are what the hourly clean-up goes by.
+	KeepLogins      time.Duration `yaml:"keep_logins" doc:"how long a login that ended or expired is remembered with its refresh tokens"`
+	KeepUnconfirmed time.Duration `yaml:"keep_unconfirmed" doc:"how long an account is kept that a mail was to confirm and nobody did (sign_up); 0 keeps it. Accounts that were usable at once stay"`
 }
 
 // Limits bound what one learner can ask for.
@@ -143,7 +146,7 @@ func defaults() Config {
 		Log:        Log{Level: "info", Format: "text"},
 		Limits:     Limits{FrameBytes: 64 << 10, MessageChars: 8192, Subscriptions: 32, ConnectionsPerUser: 20, Queue: 4},
 		Roles:      Roles{Match: auto, Azure: AzureSearch{Index: "fluentpro-roles"}},
-		Accounts:   Accounts{SignUp: "auto", KeyRotation: 90 * 24 * time.Hour},
+		Accounts:   Accounts{SignUp: "auto", KeyRotation: 90 * 24 * time.Hour, KeepLogins: 7 * 24 * time.Hour, KeepUnconfirmed: 30 * 24 * time.Hour},
 		Wire:       Wire{Ping: 20 * time.Second, Heartbeat: 15 * time.Second},
 		Lease:      3 * time.Second,
 		Heartbeat:  500 * time.Millisecond,

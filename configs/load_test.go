@@ -134,6 +134,7 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 		"limits.subscriptions": "5", "limits.connections_per_user": "6", "limits.queue": "0", "public_origins": "https://a.example,https://b.example",
 		"advertise_addr": "10.0.0.1:9", "trusted_proxies": "10.0.0.0/8", "upstream.hedge": "2s", "allow_embedded": "redis", "allow_risks": "sql-fsync", "wire.ping": "7s", "wire.heartbeat": "8s", "lease": "9s", "heartbeat": "1s", "drain": "0s", "checkpoint": "never",
 		"accounts.sign_up": "immediate", "accounts.key_rotation": "48h0m0s",
+		"accounts.keep_logins": "48h", "accounts.keep_unconfirmed": "96h",
 		"keep_conversations": "48h",
 	}
 	maps.Copy(other, otherUpstream)

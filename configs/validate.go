@@ -239,6 +239,10 @@ func (v *validator) times() {
 	if r := c.Accounts.KeyRotation; r != 0 {
 		v.between("accounts.key_rotation", r, time.Hour, 10*365*24*time.Hour)
 	}
+	v.between("accounts.keep_logins", c.Accounts.KeepLogins, time.Hour, 10*365*24*time.Hour)
+	if k := c.Accounts.KeepUnconfirmed; k != 0 {
+		v.between("accounts.keep_unconfirmed", k, 48*time.Hour, 10*365*24*time.Hour) // a link works for a day
+	}
 	if c.KeepConversations != 0 {
 		v.between("keep_conversations", c.KeepConversations, time.Hour, 100*365*24*time.Hour)
 	}

@@ -27,6 +27,7 @@ func accountsConfig(cfg *configs.Config, db *sqldb.DB, back *backroom, public st
 	return authentication.Config{
 		Events: back.trail, PublicURL: public, Holders: personalData(db, back),
 		ConfirmSignUp: cfg.ConfirmSignUp(), KeyRotation: cfg.Accounts.KeyRotation,
+		KeepLogins: cfg.Accounts.KeepLogins, KeepUnconfirmed: cfg.Accounts.KeepUnconfirmed,
 	}
 }
 

@@ -49,7 +49,9 @@ func newBackroom(cfg *configs.Config, db *sqldb.DB, node string, alive func(cont
 			b.relay.Wake()
 		}
 	}})
-	b.duties = &duties{trail: b.trail, mails: b.mails, keep: cfg.Events.Keep, now: time.Now}
+	b.duties = &duties{trail: b.trail, mails: b.mails, keep: cfg.Events.Keep, now: time.Now, swept: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "fluentpro_accounts_swept_total", Help: "What the clean-up of accounts removed: logins, links, ends, accounts never confirmed."}, []string{"what"})}
+	reg.MustRegister(b.duties.swept)
 	few := func(n int) int {
 		if n == 0 {
 			return -1 // left to other nodes, in the queue's words

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/fluentpro/fluentpro/domains/authentication"
 	"github.com/fluentpro/fluentpro/domains/events"
 	eventsql "github.com/fluentpro/fluentpro/domains/events/sqlstore"
@@ -25,6 +27,7 @@ type duties struct {
 	jobs  *riverqueue.Queue
 	mails *once.Sender
 	keep  time.Duration
+	swept *prometheus.CounterVec
 	now   func() time.Time
 
 	// shred takes what is left of an erased learner out of Redis.
@@ -82,6 +85,7 @@ func (d *duties) kinds() []jobs.Kind {
 		d.letter("mail.email_change", jobs.Urgent, (*authentication.Service).MailEmailChange),
 		{Name: "practice.recommend", Queue: jobs.Default, Policy: jobs.Base, Work: d.suggest},
 		{Name: "upkeep.erased", Queue: jobs.Upkeep, Policy: jobs.Critical, Work: d.erased},
+		{Name: "upkeep.accounts", Queue: jobs.Upkeep, Priority: jobs.Low, Policy: jobs.Base, Every: time.Hour, Work: d.sweep},
 		{Name: "upkeep.forget", Queue: jobs.Upkeep, Priority: jobs.Low, Policy: jobs.Quick, Every: time.Hour, Work: d.forget},
 	}
 }
@@ -163,6 +167,18 @@ func (d *duties) erased(ctx context.Context, j jobs.Job) error {
 		return fmt.Errorf("%d jobs about the erased learner run still", n)
 	}
 	return d.jobs.ErasePersonal(ctx, a.LearnerID)
+}
+
+// sweep removes logins, links and accounts whose time is over.
+func (d *duties) sweep(ctx context.Context, _ jobs.Job) error {
+	if d.auth == nil {
+		return errNotWired
+	}
+	n, err := d.auth.Sweep(ctx)
+	for what, count := range map[string]int64{"ends": n.Ends, "links": n.Links, "logins": n.Logins, "accounts": n.Accounts} {
+		d.swept.WithLabelValues(what).Add(float64(count))
+	}
+	return err
 }
 
 // forget removes what was only remembered to do nothing twice.

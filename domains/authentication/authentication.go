@@ -78,6 +78,9 @@ type Repository interface {
 	// Learners lists accounts, newest first, from before the given one ("" for
 	// the newest); email narrows to those whose address begins so.
 	Learners(ctx context.Context, email string, before LearnerID, limit int) ([]*Learner, error)
+	// Unconfirmed lists accounts that wait for their confirmation since before a
+	// time and have no link that works at now, oldest first.
+	Unconfirmed(ctx context.Context, before, now time.Time, limit int) ([]LearnerID, error)
 	// Remove deletes the account with its logins and secrets. Call it in an
 	// Update of the same learner, after EndLogins.
 	Remove(ctx context.Context, id LearnerID) error
@@ -103,9 +106,9 @@ type Families interface {
 	EndLogins(ctx context.Context, learner LearnerID, but FamilyID, reason string) ([]FamilyID, error)
 	// Ended lists the logins ended since a time, and the store's clock.
 	Ended(ctx context.Context, since time.Time) ([]Ended, time.Time, error)
-	// Sweep forgets what has no meaning any more: ends older than a time, and
-	// secrets whose time is over.
-	Sweep(ctx context.Context, endedBefore time.Time) error
+	// Sweep forgets what has no meaning any more, a bounded part of it in each
+	// call.
+	Sweep(ctx context.Context, before SweepBefore) (Swept, error)
 }
 
 // Ended is a login that was ended before its time.
@@ -162,6 +165,10 @@ type Config struct {
 	// KeyRotation is the age at which the newest signing key gets a successor
 	// [never].
 	KeyRotation time.Duration
+	// KeepLogins is how long a login that ended or expired is remembered, so
+	// that its tokens are told from made-up ones [7 days]; KeepUnconfirmed how
+	// long an account that was never confirmed is kept [for ever].
+	KeepLogins, KeepUnconfirmed time.Duration
 	// Holders keep personal data besides this package, in the order of an
 	// export.
 	Holders []NamedHolder
@@ -212,6 +219,9 @@ func New(ctx context.Context, store Store, cfg Config) (*Service, error) {
 	}
 	if cfg.Audience == "" {
 		cfg.Audience = "fluentpro-api"
+	}
+	if cfg.KeepLogins == 0 {
+		cfg.KeepLogins = 7 * 24 * time.Hour
 	}
 	if cfg.AnswerAfter == 0 {
 		cfg.AnswerAfter = 400 * time.Millisecond

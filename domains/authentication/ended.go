@@ -15,8 +15,6 @@ const (
 	// endedFor is how long an end matters: until the last access token of the
 	// login is over, whatever the clocks say.
 	endedFor = AccessTTL + 2*clockLeeway
-	// sweepEvery is how often what has no meaning any more is deleted.
-	sweepEvery = 10 * time.Minute
 	// lookTimeout bounds one look.
 	lookTimeout = 5 * time.Second
 )
@@ -109,13 +107,12 @@ func (s *Service) lookEnded(ctx context.Context) error {
 }
 
 // Run keeps this node's knowledge fresh until ctx ends: which logins were
-// ended elsewhere (every 2 s), and which signing keys there are. It also
-// deletes what is over. While SQL is away it goes on with what it knows.
+// ended elsewhere (every 2 s), and which signing keys there are. While SQL is
+// away it goes on with what it knows.
 func (s *Service) Run(ctx context.Context) {
-	ended, keys, sweep := time.NewTicker(endedEvery), time.NewTicker(ringFresh), time.NewTicker(sweepEvery)
+	ended, keys := time.NewTicker(endedEvery), time.NewTicker(ringFresh)
 	defer ended.Stop()
 	defer keys.Stop()
-	defer sweep.Stop()
 	failing := false
 	for {
 		err := s.lookEnded(ctx)
@@ -131,16 +128,6 @@ func (s *Service) Run(ctx context.Context) {
 			if err := s.tendKeys(ctx); err != nil && ctx.Err() == nil {
 				s.log.WarnContext(ctx, "signing keys are not tended", "err", err)
 			}
-		case <-sweep.C:
-			s.sweep(ctx)
 		}
-	}
-}
-
-func (s *Service) sweep(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
-	defer cancel()
-	if err := s.store.Sweep(ctx, s.now().Add(-endedFor-time.Hour)); err != nil && ctx.Err() == nil {
-		s.log.WarnContext(ctx, "nothing was swept", "err", err)
 	}
 }

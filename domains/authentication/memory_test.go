@@ -287,15 +287,19 @@ func (m *memory) Ended(_ context.Context, since time.Time) (out []Ended, now tim
 	return out, m.now(), nil
 }
 
-func (m *memory) Sweep(_ context.Context, before time.Time) error {
+func (m *memory) Sweep(_ context.Context, before SweepBefore) (out Swept, err error) {
 	if err := m.enter(); err != nil {
-		return err
+		return out, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	maps.DeleteFunc(m.ended, func(_ FamilyID, x Ended) bool { return x.At.Before(before) })
-	maps.DeleteFunc(m.secrets, func(_ TokenHash, x Secret) bool { return !m.now().Before(x.ExpiresAt) })
-	return nil
+	maps.DeleteFunc(m.ended, func(_ FamilyID, x Ended) bool { return x.At.Before(before.Ends) })
+	maps.DeleteFunc(m.secrets, func(_ TokenHash, x Secret) bool { return !before.Links.Before(x.ExpiresAt) })
+	return out, nil
+}
+
+func (m *memory) Unconfirmed(context.Context, time.Time, time.Time, int) ([]LearnerID, error) {
+	return nil, nil
 }
 
 func (m *memory) ByID(_ context.Context, id LearnerID) (*Learner, error) {

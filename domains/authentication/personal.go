@@ -91,10 +91,19 @@ func (s *Service) EraseAccount(ctx context.Context, by Actor, learner LearnerID)
 // erase deletes in one transaction: after a failure in between everything is
 // still there, and the wish can be repeated.
 func (s *Service) erase(ctx context.Context, learner LearnerID, by Actor) error {
+	return s.eraseIf(ctx, learner, by, func(*Learner) bool { return true })
+}
+
+// eraseIf asks the account under its lock whether it is still meant, else
+// errKept.
+func (s *Service) eraseIf(ctx context.Context, learner LearnerID, by Actor, meant func(*Learner) bool) error {
 	var ended []FamilyID
 	err := s.store.Update(ctx, learner, func(ctx context.Context, l *Learner, _ time.Time) (err error) {
 		if err := by.over(l); err != nil {
 			return err
+		}
+		if !meant(l) {
+			return errKept
 		}
 		if ended, err = s.store.EndLogins(ctx, learner, "", RevokedErased); err != nil {
 			return err

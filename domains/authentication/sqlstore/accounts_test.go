@@ -120,7 +120,7 @@ func TestSecretsWorkOnceAndInTime(t *testing.T) {
 		if took != 1 {
 			t.Fatalf("taken %d times", took)
 		}
-		if err := store.Sweep(t.Context(), now); err != nil {
+		if _, err := store.Sweep(t.Context(), authentication.SweepBefore{Ends: now, Links: now}); err != nil {
 			t.Fatal(err)
 		}
 		if n := count(t, db, "SELECT count(*) FROM mail_secrets"); n != 1 {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"time"
 
 	"github.com/fluentpro/fluentpro/domains/authentication"
 	"github.com/fluentpro/fluentpro/internal/sqldb"
@@ -65,13 +64,4 @@ func scanSecret(row *sql.Row) (authentication.Secret, error) {
 func (s *Store) DropSecrets(ctx context.Context, learner authentication.LearnerID, p authentication.Purpose) error {
 	_, err := s.db.Conn(ctx).ExecContext(ctx, "DELETE FROM mail_secrets WHERE learner_id = ? AND purpose = ?", string(learner), string(p))
 	return failed("drop secrets", err)
-}
-
-// Sweep deletes what has no meaning any more.
-func (s *Store) Sweep(ctx context.Context, endedBefore time.Time) error {
-	if _, err := s.db.Conn(ctx).ExecContext(ctx, "DELETE FROM ended_logins WHERE ended_at < ?", sqldb.Micros(endedBefore)); err != nil {
-		return failed("sweep", err)
-	}
-	_, err := s.db.Conn(ctx).ExecContext(ctx, "DELETE FROM mail_secrets WHERE expires_at < "+s.db.Now())
-	return failed("sweep", err)
 }
