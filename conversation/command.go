@@ -42,7 +42,7 @@ func (e *Engine) accept(ctx context.Context, in SendInput) (Accepted, []Fact, er
 	if in.Policy != "interrupt" && in.Policy != "rollback" {
 		return e.store.Accept(ctx, in, e.limits.Queue, corr, nil)
 	}
-	for range 20 {
+	for begun := time.Now(); time.Since(begun) < patience; {
 		rec, err := e.store.Load(ctx, in.Conversation)
 		if err == nil && rec.Header.Owner != in.Learner {
 			err = ErrNotFound
@@ -66,6 +66,10 @@ func (e *Engine) accept(ctx context.Context, in SendInput) (Accepted, []Fact, er
 	}
 	return Accepted{}, nil, fault.New(fault.RunActive, "The open reply cannot be interrupted right now; send again.")
 }
+
+// patience is how long a command waits for a writer that is about to begin or
+// to rebuild, before it is refused.
+const patience = 3 * time.Second
 
 // displace stops the reply that is written, or was handed over and waits with
 // its text, and commits the command with that end.

@@ -60,6 +60,9 @@ type vector struct {
 	url   string
 	conn  *websocket.Conn
 	names map[string]string
+	// passed are the events of frames that until skipped: a reply may be whole
+	// before its message is answered.
+	passed []any
 	// types of the events that came.
 	types map[string]bool
 }
@@ -114,9 +117,19 @@ func (s *vector) step(step map[string]json.RawMessage) error {
 			}
 			return s.match("", want, got)
 		case "until":
-			return s.until(ctx, want, func(f map[string]any) []any { return []any{f} })
+			return s.until(ctx, want, func(f map[string]any) []any {
+				s.passed = append(s.passed, inside(f)...)
+				return []any{f}
+			})
 		case "event":
-			return s.until(ctx, want, func(f map[string]any) []any { l, _ := f["e"].([]any); return l })
+			for i, e := range s.passed {
+				if s.match("", want, e) == nil {
+					s.passed = s.passed[i+1:]
+					return nil
+				}
+			}
+			s.passed = nil
+			return s.until(ctx, want, inside)
 		case "close":
 			for {
 				if _, err := s.read(ctx); err != nil {
@@ -128,12 +141,19 @@ func (s *vector) step(step map[string]json.RawMessage) error {
 			}
 		case "reconnect":
 			_ = s.conn.CloseNow()
+			s.passed = nil
 			s.dial()
 		default:
 			return errors.New("unknown step " + word)
 		}
 	}
 	return nil
+}
+
+// inside are the events of an ev frame.
+func inside(f map[string]any) []any {
+	l, _ := f["e"].([]any)
+	return l
 }
 
 // until reads frames until one of their parts matches.
