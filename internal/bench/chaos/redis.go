@@ -141,7 +141,7 @@ func withSentinels(ctx context.Context, dir string) (_ *redisSet, err error) {
 		}
 		name := fmt.Sprintf("sentinel-%d", i)
 		conf := filepath.Join(dir, name+".conf")
-		text := fmt.Sprintf("port %s\nbind 127.0.0.1\ndir %s\nsentinel monitor main 127.0.0.1 %s 2\nsentinel down-after-milliseconds main 800\n"+
+		text := fmt.Sprintf("port %s\nbind 127.0.0.1\ndir %s\nsentinel monitor main 127.0.0.1 %s 2\nsentinel down-after-milliseconds main 1500\n"+
 			"sentinel failover-timeout main 3000\nsentinel parallel-syncs main 1\n", port, dir, masterPort)
 		if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 			return nil, err
@@ -161,22 +161,38 @@ func replicaOf(r *redisServer) string {
 	return host + " " + port
 }
 
-// settled says that every Sentinel knows the current primary, a replica and
-// the other Sentinels, and that the replica follows.
+// settled says that every Sentinel names the same primary and knows a replica
+// and the other Sentinels, and that the replica follows. On a starved machine
+// Sentinels may have failed over once more by themselves; then that one is the
+// primary from here on.
 func (s *redisSet) settled() error {
-	_, port, _ := net.SplitHostPort(s.current().front.addr)
+	named := -1
 	for _, a := range s.addrs {
 		info, err := redisDo(a, "INFO", "sentinel")
 		if err != nil {
 			return err
 		}
-		if !strings.Contains(info, "status=ok,address=127.0.0.1:"+port+",slaves=1,sentinels=3") {
+		one := -1
+		for i, r := range s.servers {
+			_, port, _ := net.SplitHostPort(r.front.addr)
+			if strings.Contains(info, "status=ok,address=127.0.0.1:"+port+",slaves=1,sentinels=3") {
+				one = i
+			}
+		}
+		if one < 0 || named >= 0 && one != named {
 			return fmt.Errorf("sentinel says %.200q", info[strings.Index(info, "master0"):])
 		}
+		named = one
 	}
-	link, err := redisField(s.servers[1-s.master].real, "replication", "master_link_status")
+	if role, err := redisField(s.servers[named].real, "replication", "role"); err != nil || role != "master" {
+		return errors.Join(err, errors.New("the primary that Sentinels name is a "+role))
+	}
+	link, err := redisField(s.servers[1-named].real, "replication", "master_link_status")
 	if err == nil && link != "up" {
 		err = errors.New("the replica's link is " + link)
+	}
+	if err == nil {
+		s.master = named
 	}
 	return err
 }
