@@ -104,6 +104,14 @@ func (a *App) shredder(visits *redisstore.Store) func(context.Context, string) e
 	}
 }
 
+// guarded counts what the guards of sign-in, sign-up and mails do.
+func guarded(reg prometheus.Registerer) func(rule, what string) {
+	c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "fluentpro_attempts_guarded_total",
+		Help: "Attempts by rule (login, mail, sign_up) that were told to wait (refused), or judged without the count of all nodes (alone)."}, []string{"rule", "what"})
+	reg.MustRegister(c)
+	return func(rule, what string) { c.WithLabelValues(rule, what).Inc() }
+}
+
 // openAccounts is the use cases of accounts without a server around them.
 // Nodes learn from SQL what a command changed, within seconds.
 func openAccounts(ctx context.Context, c *call) (*authentication.Service, func(), int) {

@@ -19,6 +19,7 @@ import (
 	"github.com/fluentpro/fluentpro/conversation/redislog"
 	"github.com/fluentpro/fluentpro/conversation/sqlstore"
 	"github.com/fluentpro/fluentpro/domains/authentication"
+	"github.com/fluentpro/fluentpro/domains/authentication/redisguard"
 	authsql "github.com/fluentpro/fluentpro/domains/authentication/sqlstore"
 	"github.com/fluentpro/fluentpro/domains/events/redisbus"
 	"github.com/fluentpro/fluentpro/domains/onboarding"
@@ -209,6 +210,7 @@ func (a *App) wireCore(ctx context.Context) error {
 func (a *App) wireFront(ctx context.Context) error {
 	accounts := accountsConfig(a.cfg, a.db, a.back, a.cfg.PageURL(a.listener.Addr().String()))
 	accounts.Log, accounts.Closer, accounts.Mailer = a.log, authentication.CloserFunc(a.loginEnded), a.back.duties
+	accounts.Attempts, accounts.Guarded = redisguard.New(a.redis.calls), guarded(a.reg)
 	auth, err := authentication.New(ctx, authsql.New(a.db), accounts)
 	if err != nil {
 		return err

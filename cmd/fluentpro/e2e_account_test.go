@@ -3,7 +3,9 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"mime/quotedprintable"
 	"net/mail"
 	"os"
@@ -133,4 +135,39 @@ func TestE2EAccount(t *testing.T) {
 	l.refusedWith("unauthenticated", "GET", "/me", nil)
 	l.refusedWith("invalid_credentials", "POST", "/auth/login", m{"email": l.email, "password": "tulip under glass"})
 	other.call("GET", "/me", nil, nil)
+}
+
+// TestE2EBackOffOverNodes: guesses at two nodes count as one, and with Redis
+// gone each node still slows them down by itself.
+func TestE2EBackOffOverNodes(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	l := signUp(t, c.a.base)
+	guesses := func(nodes ...*process) (n int) {
+		t.Helper()
+		for ; n < 12; n++ {
+			l.node = nodes[n%len(nodes)].base
+			a, err := l.try("POST", "/auth/login", m{"email": l.email, "password": "a wrong guess"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if a.code() == "rate_limited" {
+				return n
+			}
+			if a.code() != "invalid_credentials" {
+				t.Fatalf("%d %s", a.status, a.body)
+			}
+		}
+		return n
+	}
+	// Five are free. A busy machine may take longer for one than the first
+	// waits are; two nodes that count alone let ten pass.
+	if n := guesses(c.a, c.b); n > 8 {
+		t.Errorf("%d guesses at two nodes together", n)
+	}
+	c.redis.Kill()
+	l.email = fmt.Sprintf("e2e%d@example.com", rand.Uint64())
+	if n := guesses(c.b); n > 8 {
+		t.Errorf("%d guesses at one node without Redis", n)
+	}
 }

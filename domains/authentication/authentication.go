@@ -165,6 +165,11 @@ type Config struct {
 	// KeyRotation is the age at which the newest signing key gets a successor
 	// [never].
 	KeyRotation time.Duration
+	// Attempts counts attempts for all nodes [each node counts alone]; Guarded
+	// is told what guards do: rule is login, mail or sign_up, what GuardRefused
+	// or GuardAlone [nobody is told].
+	Attempts Attempts
+	Guarded  func(rule, what string)
 	// KeepLogins is how long a login that ended or expired is remembered, so
 	// that its tokens are told from made-up ones [7 days]; KeepUnconfirmed how
 	// long an account that was never confirmed is kept [for ever].
@@ -247,12 +252,13 @@ func New(ctx context.Context, store Store, cfg Config) (*Service, error) {
 		store:  store,
 		hasher: h,
 		tokens: &issuer{ring: ring, iss: cfg.Issuer, aud: cfg.Audience, now: cfg.Now},
-		guard:  newGuard(loginRule), mails: newGuard(mailRule), signUps: newGuard(signUpRule),
-		cfg:    cfg,
-		now:    cfg.Now,
-		log:    cfg.Log,
-		events: cfg.Events,
-		ended:  newEndedLogins(cfg.Closer),
+		guard:  newGuard(loginRule, shared{cfg.Attempts, "login", cfg.Guarded}), mails: newGuard(mailRule, shared{cfg.Attempts, "mail", cfg.Guarded}),
+		signUps: newGuard(signUpRule, shared{cfg.Attempts, "sign_up", cfg.Guarded}),
+		cfg:     cfg,
+		now:     cfg.Now,
+		log:     cfg.Log,
+		events:  cfg.Events,
+		ended:   newEndedLogins(cfg.Closer),
 	}
 	if err := s.lookEnded(ctx); err != nil {
 		return nil, fmt.Errorf("ended logins: %w", err)

@@ -40,7 +40,7 @@ func (s *Service) level(ctx context.Context, began time.Time) {
 func (s *Service) applyToSignUp(ctx context.Context, l *Learner, ip string, began time.Time) (SignedIn, error) {
 	defer s.level(ctx, began)
 	now := s.now()
-	s.signUps.failed("", ip, now) // all count, or the waits would tell
+	s.signUps.failed(ctx, "", ip, now) // all count, or the waits would tell
 	l.rec.DeactivatedAt, l.rec.DeactivatedBy = now, ByConfirmation
 	err := s.store.Register(ctx, l, nil, "", func(ctx context.Context) error { return s.recordSignUp(ctx, l) })
 	if errors.Is(err, ErrEmailTaken) {
@@ -55,10 +55,10 @@ func (s *Service) applyToSignUp(ctx context.Context, l *Learner, ip string, bega
 // signUpAgain tells the owner of an address by mail, unless that was done
 // often enough.
 func (s *Service) signUpAgain(ctx context.Context, email string, now time.Time) error {
-	if often := s.mails.refuse(email, "", now); often != nil {
+	if often := s.mails.refuse(ctx, email, "", now); often != nil {
 		return nil //nolint:nilerr // the caller is told nothing of the address, not even this
 	}
-	s.mails.failed(email, "", now)
+	s.mails.failed(ctx, email, "", now)
 	l, err := s.store.ByEmail(ctx, email)
 	if err == nil {
 		err = s.store.Update(ctx, l.ID(), func(ctx context.Context, l *Learner, _ time.Time) error {
@@ -90,10 +90,10 @@ func (s *Service) RequestEmailVerification(ctx context.Context, learner LearnerI
 		return nil
 	}
 	now := s.now()
-	if err := s.mails.refuse(address, ip, now); err != nil {
+	if err := s.mails.refuse(ctx, address, ip, now); err != nil {
 		return err
 	}
-	s.mails.failed(address, ip, now)
+	s.mails.failed(ctx, address, ip, now)
 	err = s.store.Update(ctx, learner, func(ctx context.Context, l *Learner, _ time.Time) error {
 		return s.record(ctx, learner, events.EmailVerificationRequested{LearnerID: string(learner)})
 	})
@@ -153,13 +153,13 @@ func (s *Service) ChangeEmail(ctx context.Context, in ConfirmedInput, email stri
 		return invalid("The e-mail cannot be taken.", fault.Field{Name: "email", Code: "malformed", Message: "This is not an e-mail address."})
 	}
 	now := s.now()
-	if err := s.mails.refuse(address, in.RemoteIP, now); err != nil {
+	if err := s.mails.refuse(ctx, address, in.RemoteIP, now); err != nil {
 		return err
 	}
 	if _, err := s.confirmed(ctx, in); err != nil {
 		return err
 	}
-	s.mails.failed(address, in.RemoteIP, now)
+	s.mails.failed(ctx, address, in.RemoteIP, now)
 	err := s.store.Update(ctx, in.Learner, func(ctx context.Context, l *Learner, _ time.Time) error {
 		l.askEmail(address)
 		if l.rec.PendingEmail == "" {

@@ -2,6 +2,7 @@ package authentication
 
 import (
 	"container/list"
+	"context"
 	"net/netip"
 	"sync"
 	"time"
@@ -9,13 +10,15 @@ import (
 	"github.com/fluentpro/fluentpro/internal/fault"
 )
 
-// guard slows guessing down, per account and per address, in the memory of
-// this node. Nobody is locked out: a wait never exceeds a minute, and where
+// guard slows guessing down, per account and per address: by what all nodes
+// have counted, and by the memory of this node, whichever is stricter. So
+// without the shared count the node's own bound still holds. Nobody is locked out: a wait never exceeds a minute, and where
 // the account was signed in to lately from this address its owner passes,
 // whoever guesses elsewhere. Unknown e-mails are counted like known ones, or
 // the waits would tell which exist.
 type guard struct {
 	guardRule
+	shared
 	mu sync.Mutex // guards all below
 	// entries maps "a:<e-mail>", "i:<address>" and "k:<e-mail> <address>" (a
 	// known pair); old is its order, least recently touched at the back.
@@ -53,38 +56,42 @@ var (
 	signUpRule = guardRule{account: 3, address: 100, first: time.Second, longest: longestWait}
 )
 
-func newGuard(r guardRule) *guard {
-	return &guard{guardRule: r, entries: map[string]*list.Element{}, old: list.New()}
+func newGuard(r guardRule, s shared) *guard {
+	return &guard{guardRule: r, shared: s, entries: map[string]*list.Element{}, old: list.New()}
 }
 
 // wait is how long this account and address must wait; 0 lets pass.
-func (g *guard) wait(email, ip string, now time.Time) time.Duration {
+func (g *guard) wait(ctx context.Context, email, ip string, now time.Time) time.Duration {
 	ip = network(ip)
+	return max(g.waitHere(email, ip, now), g.shared.wait(ctx, g.guardRule, email, ip))
+}
+
+// waitHere is wait as this node alone knows it.
+func (g *guard) waitHere(email, ip string, now time.Time) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	w := g.left("i:"+ip, g.address, now)
+	w := g.leftHere("i:"+ip, g.address, now)
 	if ip != "" {
 		if a := g.get("k:" + email + " " + ip); a != nil && now.Sub(a.last) < knownFor {
 			return w
 		}
 	}
-	return max(w, g.left("a:"+email, g.account, now))
+	return max(w, g.leftHere("a:"+email, g.account, now))
 }
 
 // refuse is the error of who must wait.
-func (g *guard) refuse(email, ip string, now time.Time) error {
-	w := g.wait(email, ip, now)
+func (g *guard) refuse(ctx context.Context, email, ip string, now time.Time) error {
+	w := g.wait(ctx, email, ip, now)
 	if w <= 0 {
 		return nil
 	}
+	g.tell(GuardRefused)
 	return &fault.Error{Code: fault.RateLimited, Message: "Too many attempts; wait a little.", RetryAfterMS: max(1, w.Milliseconds())}
 }
 
 // failed counts a wrong guess, or whatever else the rule slows down.
-func (g *guard) failed(email, ip string, now time.Time) {
+func (g *guard) failed(ctx context.Context, email, ip string, now time.Time) {
 	ip = network(ip)
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	var keys []string
 	if email != "" {
 		keys = append(keys, "a:"+email)
@@ -92,6 +99,9 @@ func (g *guard) failed(email, ip string, now time.Time) {
 	if ip != "" {
 		keys = append(keys, "i:"+ip)
 	}
+	g.count(ctx, guardForget, keys...)
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	for _, k := range keys {
 		a := g.touch(k)
 		if now.Sub(a.last) > guardForget {
@@ -104,26 +114,37 @@ func (g *guard) failed(email, ip string, now time.Time) {
 
 // succeeded forgets the account's failures and remembers the pair; the
 // address keeps its count, or a guesser would clear it by an own account.
-func (g *guard) succeeded(email, ip string, now time.Time) {
+func (g *guard) succeeded(ctx context.Context, email, ip string, now time.Time) {
 	ip = network(ip)
+	g.shared.drop(ctx, "a:"+email)
+	if ip != "" {
+		g.count(ctx, knownFor, "k:"+email+" "+ip)
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.drop("a:" + email)
+	g.dropHere("a:" + email)
 	if ip != "" {
 		g.touch("k:" + email + " " + ip).last = now
 	}
 }
 
-func (g *guard) left(key string, free int, now time.Time) time.Duration {
-	a := g.get(key)
-	if a == nil || a.fails < free || now.Sub(a.last) > guardForget {
+func (g *guard) leftHere(key string, free int, now time.Time) time.Duration {
+	if a := g.get(key); a != nil {
+		return g.left(a.fails, free, now.Sub(a.last))
+	}
+	return 0
+}
+
+// left is the wait after so many attempts, the last of them so long ago.
+func (r guardRule) left(fails, free int, ago time.Duration) time.Duration {
+	if fails < free || ago > guardForget {
 		return 0
 	}
-	w := g.longest
-	if n := a.fails - free; n < 6 {
-		w = min(w, g.first<<n)
+	w := r.longest
+	if n := fails - free; n < 6 {
+		w = min(w, r.first<<n)
 	}
-	return max(0, a.last.Add(w).Sub(now))
+	return max(0, w-ago)
 }
 
 func (g *guard) get(key string) *attempts {
@@ -139,14 +160,14 @@ func (g *guard) touch(key string) *attempts {
 		return e.Value.(*attempts)
 	}
 	if len(g.entries) >= guardEntries {
-		g.drop(g.old.Back().Value.(*attempts).key)
+		g.dropHere(g.old.Back().Value.(*attempts).key)
 	}
 	a := &attempts{key: key}
 	g.entries[key] = g.old.PushFront(a)
 	return a
 }
 
-func (g *guard) drop(key string) {
+func (g *guard) dropHere(key string) {
 	if e, ok := g.entries[key]; ok {
 		g.old.Remove(e)
 		delete(g.entries, key)
@@ -171,8 +192,9 @@ func network(ip string) string {
 }
 
 // forgive forgets an account's failures.
-func (g *guard) forgive(email string) {
+func (g *guard) forgive(ctx context.Context, email string) {
+	g.shared.drop(ctx, "a:"+email)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.drop("a:" + email)
+	g.dropHere("a:" + email)
 }

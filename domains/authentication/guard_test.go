@@ -39,40 +39,40 @@ func TestGuessingSlowsDown(t *testing.T) {
 
 func TestGuardNeverLocksOut(t *testing.T) {
 	t.Parallel()
-	g, now := newGuard(loginRule), newClock().now()
+	g, now := newGuard(loginRule, shared{}), newClock().now()
 	for range 500 {
-		g.failed("a@b.co", "192.0.2.1", now)
+		g.failed(t.Context(), "a@b.co", "192.0.2.1", now)
 	}
-	if w := g.wait("a@b.co", "198.51.100.7", now); w != longestWait {
+	if w := g.wait(t.Context(), "a@b.co", "198.51.100.7", now); w != longestWait {
 		t.Fatalf("got %v, want %v", w, longestWait)
 	}
-	if w := g.wait("a@b.co", "198.51.100.7", now.Add(longestWait)); w != 0 {
+	if w := g.wait(t.Context(), "a@b.co", "198.51.100.7", now.Add(longestWait)); w != 0 {
 		t.Fatalf("still %v after the longest wait", w)
 	}
 	// The owner was here before the attack and passes.
-	g.succeeded("a@b.co", "203.0.113.5", now)
+	g.succeeded(t.Context(), "a@b.co", "203.0.113.5", now)
 	for range 500 {
-		g.failed("a@b.co", "192.0.2.1", now)
+		g.failed(t.Context(), "a@b.co", "192.0.2.1", now)
 	}
-	if w := g.wait("a@b.co", "203.0.113.5", now); w != 0 {
+	if w := g.wait(t.Context(), "a@b.co", "203.0.113.5", now); w != 0 {
 		t.Fatalf("the owner waits %v", w)
 	}
-	if w := g.wait("other@b.co", "192.0.2.1", now); w != longestWait {
+	if w := g.wait(t.Context(), "other@b.co", "192.0.2.1", now); w != longestWait {
 		t.Fatalf("the guessing address waits %v, want %v", w, longestWait)
 	}
-	if w := g.wait("other@b.co", "", now); w != 0 {
+	if w := g.wait(t.Context(), "other@b.co", "", now); w != 0 {
 		t.Fatalf("an unknown address waits %v for a fresh account", w)
 	}
-	if w := g.wait("a@b.co", "192.0.2.9", now.Add(guardForget+time.Second)); w != 0 {
+	if w := g.wait(t.Context(), "a@b.co", "192.0.2.9", now.Add(guardForget+time.Second)); w != 0 {
 		t.Fatalf("not forgotten: %v", w)
 	}
 }
 
 func TestGuardIsBounded(t *testing.T) {
 	t.Parallel()
-	g, now := newGuard(loginRule), newClock().now()
+	g, now := newGuard(loginRule, shared{}), newClock().now()
 	for i := range guardEntries * 2 {
-		g.failed(fmt.Sprintf("%d@b.co", i), "", now)
+		g.failed(t.Context(), fmt.Sprintf("%d@b.co", i), "", now)
 	}
 	if len(g.entries) != guardEntries || g.old.Len() != guardEntries {
 		t.Fatalf("%d entries, %d in order, want %d", len(g.entries), g.old.Len(), guardEntries)

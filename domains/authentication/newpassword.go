@@ -21,7 +21,7 @@ func (s *Service) confirmed(ctx context.Context, in ConfirmedInput) (*Learner, e
 	if err != nil {
 		return nil, fmt.Errorf("read account: %w", err)
 	}
-	if err := s.guard.refuse(l.rec.Email, in.RemoteIP, s.now()); err != nil {
+	if err := s.guard.refuse(ctx, l.rec.Email, in.RemoteIP, s.now()); err != nil {
 		return nil, err
 	}
 	ok := passwordProblem(in.Password) != "too_long"
@@ -31,7 +31,7 @@ func (s *Service) confirmed(ctx context.Context, in ConfirmedInput) (*Learner, e
 		}
 	}
 	if !ok {
-		s.guard.failed(l.rec.Email, in.RemoteIP, s.now())
+		s.guard.failed(ctx, l.rec.Email, in.RemoteIP, s.now())
 		return nil, invalid("The password is wrong.", passwordField("password", "wrong", "This is not your password."))
 	}
 	return l, nil
@@ -94,10 +94,10 @@ func (s *Service) RequestPasswordReset(ctx context.Context, email, ip string) er
 		return invalid("The e-mail cannot be taken.", fault.Field{Name: "email", Code: "malformed", Message: "This is not an e-mail address."})
 	}
 	now := s.now()
-	if err := s.mails.refuse(address, ip, now); err != nil {
+	if err := s.mails.refuse(ctx, address, ip, now); err != nil {
 		return err
 	}
-	s.mails.failed(address, ip, now)
+	s.mails.failed(ctx, address, ip, now)
 	defer s.level(ctx, began)
 	l, err := s.store.ByEmail(ctx, address)
 	if err == nil && l.rec.DeactivatedBy != ByOperator {
@@ -152,7 +152,7 @@ func (s *Service) ResetPassword(ctx context.Context, token, password string) err
 	if err != nil {
 		return linkError("reset password", err)
 	}
-	s.guard.forgive(l.rec.Email)
+	s.guard.forgive(ctx, l.rec.Email)
 	s.loginsEnded(secret.Learner, ended...)
 	return nil
 }

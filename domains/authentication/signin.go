@@ -19,7 +19,7 @@ func (s *Service) SignUp(ctx context.Context, in SignUpInput) (SignedIn, error) 
 	if err != nil {
 		return SignedIn{}, err
 	}
-	if err := s.signUps.refuse("", in.RemoteIP, s.now()); err != nil {
+	if err := s.signUps.refuse(ctx, "", in.RemoteIP, s.now()); err != nil {
 		return SignedIn{}, err
 	}
 	hash, err := s.hasher.hash(ctx, a.password)
@@ -37,7 +37,7 @@ func (s *Service) SignUp(ctx context.Context, in SignUpInput) (SignedIn, error) 
 		return s.recordSignUp(ctx, l)
 	})
 	if errors.Is(err, ErrEmailTaken) {
-		s.signUps.failed("", in.RemoteIP, now)
+		s.signUps.failed(ctx, "", in.RemoteIP, now)
 	}
 	if err != nil {
 		return SignedIn{}, fmt.Errorf("sign up: %w", err)
@@ -54,7 +54,7 @@ func (s *Service) Login(ctx context.Context, in LoginInput) (SignedIn, error) {
 		// Nothing of this form has an account, and anybody can see that.
 		return SignedIn{}, errCredentials
 	}
-	if err := s.guard.refuse(email, in.RemoteIP, s.now()); err != nil {
+	if err := s.guard.refuse(ctx, email, in.RemoteIP, s.now()); err != nil {
 		return SignedIn{}, err
 	}
 	for range passwordTries {
@@ -87,10 +87,10 @@ func (s *Service) tryLogin(ctx context.Context, email string, in LoginInput) (Si
 	}
 	now := s.now()
 	if !ok {
-		s.guard.failed(email, in.RemoteIP, now)
+		s.guard.failed(ctx, email, in.RemoteIP, now)
 		return SignedIn{}, errCredentials
 	}
-	s.guard.succeeded(email, in.RemoteIP, now)
+	s.guard.succeeded(ctx, email, in.RemoteIP, now)
 	renewed := ""
 	if stale {
 		// A failure only waits for the next login.

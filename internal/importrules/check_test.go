@@ -151,7 +151,7 @@ var fixtures = []struct{ rule, from, imp, says string }{
 	{"github.com/danielgtaylor/huma/v2", "domains/practice", "github.com/danielgtaylor/huma/v2/sse", "lives in server"},
 	{"github.com/coder/websocket", "server", "github.com/coder/websocket", "live in streaming/ws"},
 	{"github.com/sashabaranov/go-openai", "domains/practice", "github.com/sashabaranov/go-openai", "one adapter"},
-	{"github.com/redis/go-redis/v9", "sessions", "github.com/redis/go-redis/v9", "three owners"},
+	{"github.com/redis/go-redis/v9", "sessions", "github.com/redis/go-redis/v9", "four owners"},
 	{"github.com/bsm/redislock", "sessions/redisstore", "github.com/bsm/redislock", "one lock"},
 	{"github.com/alicebob/miniredis/v2", "conversation/redislog", "github.com/alicebob/miniredis/v2", "wired"},
 	{"github.com/jackc/pgx/v5", "conversation/sqlstore", "github.com/jackc/pgx/v5/pgconn", "drivers"},

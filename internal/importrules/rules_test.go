@@ -64,7 +64,7 @@ var gates = []gate{
 	{"github.com/danielgtaylor/huma/v2", []string{"server"}, "HTTP routing lives in server"},
 	{"github.com/coder/websocket", []string{"streaming/ws", "cmd/...", "internal/client/..."}, "WebSockets live in streaming/ws; clients for tests and bench may dial"},
 	{"github.com/sashabaranov/go-openai", []string{"conversation/openai"}, "one adapter speaks to models"},
-	{"github.com/redis/go-redis/v9", []string{"conversation/redislog", "sessions/redisstore", "domains/events/redisbus", "internal/testenv", "cmd/..."}, "Redis keys have three owners"},
+	{"github.com/redis/go-redis/v9", []string{"conversation/redislog", "sessions/redisstore", "domains/events/redisbus", "domains/authentication/redisguard", "internal/testenv", "cmd/..."}, "Redis keys have four owners"},
 	{"github.com/bsm/redislock", []string{"conversation/redislog"}, "one lock per run, in one place"},
 	{"github.com/alicebob/miniredis/v2", []string{"cmd/...", "internal/testenv"}, "the embedded Redis is wired, not known"},
 	{"github.com/jackc/pgx/v5", []string{"internal/sqldb"}, "drivers live in sqldb"},
