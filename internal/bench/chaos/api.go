@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/fluentpro/fluentpro/internal/bench"
+	"github.com/fluentpro/fluentpro/internal/bench/chaos/history"
 	"github.com/fluentpro/fluentpro/internal/client"
 )
 
@@ -25,6 +26,29 @@ type learner struct {
 	mu     sync.Mutex // guards what follows
 	access string
 	signed time.Time
+	issued []string // every access token there was
+}
+
+// user names the learner in a history.
+func (l *learner) user() string { return history.Hash(l.email) }
+
+// secrets are what no log may hold.
+func (l *learner) secrets() (tokens []string, password string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([]string(nil), l.issued...), l.password
+}
+
+// login signs in once more, as another device does.
+func (l *learner) login(ctx context.Context, c *http.Client, base string) (token string, err error) {
+	var s struct {
+		Token string `json:"access_token"`
+	}
+	err = call(ctx, c, base, "", "POST", "/auth/login", object{"email": l.email, "password": l.password}, &s)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.issued = append(l.issued, s.Token)
+	return s.Token, err
 }
 
 func (l *learner) token() string {
@@ -88,16 +112,14 @@ func (l *learner) signIn(ctx context.Context, c *http.Client, base string) error
 	if !old {
 		return nil
 	}
-	var s struct {
-		Token string `json:"access_token"`
-	}
 	at := time.Now()
-	if err := call(ctx, c, base, "", "POST", "/auth/login", object{"email": l.email, "password": l.password}, &s); err != nil {
+	token, err := l.login(ctx, c, base)
+	if err != nil {
 		return err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.access, l.signed = s.Token, at
+	l.access, l.signed = token, at
 	return nil
 }
 
@@ -112,7 +134,7 @@ func newLearner(ctx context.Context, c *http.Client, base string) (*learner, err
 		"full_name": "Chaos Client", "accept_terms": true, "age_confirmed": true}, &s); err != nil {
 		return nil, err
 	}
-	l.access = s.Token
+	l.access, l.issued = s.Token, []string{s.Token}
 	for _, answer := range bench.Answers() {
 		if err := call(ctx, c, base, l.access, "PUT", "/onboarding/steps/"+answer.Step, answer.Value, nil); err != nil {
 			return nil, err

@@ -54,7 +54,7 @@ func (st *stage) say(ctx context.Context, c *conv, first int) (int64, error) {
 func (st *stage) try(ctx context.Context, c *conv, cid, body string, n *node, socket bool) (acc client.Accepted, err error) {
 	id := st.rec.NextID()
 	who := c.name + "-l"
-	st.rec.Add(history.Record{K: history.Invoke, P: who, N: n.name, Op: "submit", ID: id, Conv: c.id, CID: cid, H: history.Hash(body), Len: int64(st.tokens)})
+	st.rec.Add(history.Record{K: history.Invoke, P: who, U: c.learner.user(), N: n.name, Op: "submit", ID: id, Conv: c.id, CID: cid, H: history.Hash(body), Len: int64(st.tokens)})
 	once, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	if socket {

@@ -251,6 +251,11 @@ func (st *stage) finish(ctx context.Context) (string, error) {
 		n.kill()
 	}
 	st.model.write(st.rec)
+	for _, n := range st.nodes {
+		if err := st.sweep(n); err != nil {
+			st.fails(err)
+		}
+	}
 	return st.file.Name(), errors.Join(st.rec.Flush(), errors.Join(st.trouble...))
 }
 

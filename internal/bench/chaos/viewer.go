@@ -28,10 +28,13 @@ type viewer struct {
 	over []client.Transport
 	node *node
 	tr   client.Transport
+	// token is asked for at each attach; login names a login of its own.
+	token func() string
+	login string
 }
 
 func (st *stage) newViewer(c *conv, i int, over ...client.Transport) *viewer {
-	v := &viewer{st: st, conv: c, name: fmt.Sprintf("%s-v%d", c.name, i), view: client.NewView(c.id), over: over,
+	v := &viewer{st: st, conv: c, token: c.learner.token, name: fmt.Sprintf("%s-v%d", c.name, i), view: client.NewView(c.id), over: over,
 		rng:  rand.New(rand.NewPCG(st.seed, uint64(len(c.name))<<32|uint64(c.no)<<8|uint64(i))), //nolint:gosec // repeatable on purpose
 		http: &http.Client{Transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 1}}}
 	v.view.OnTake(v.take)
@@ -44,7 +47,7 @@ func (v *viewer) take(t client.Taken) {
 	r := history.Record{K: history.Recv, P: v.name, N: v.node.name, Over: string(v.tr), Conv: v.conv.id, Ev: t.Kind}
 	switch t.Kind {
 	case "attach":
-		r.K, r.Ev, r.Cur = history.Open, "", t.Cur
+		r.K, r.Ev, r.Cur, r.U, r.Login = history.Open, "", t.Cur, v.conv.learner.user(), v.login
 	case "event":
 		e := t.Event
 		r.Ev, r.Seq, r.Run, r.Attempt, r.Base, r.TS = e.Type, e.Seq, e.Run, e.Attempt, e.Base, e.TS
@@ -119,7 +122,7 @@ func (v *viewer) follow(ctx context.Context) {
 	session := ""
 	for fails := 0; ctx.Err() == nil; {
 		v.pick()
-		o := &client.Options{Bases: []string{"http://" + v.node.viewers.addr}, Token: v.conv.learner.token, HTTP: v.http}
+		o := &client.Options{Bases: []string{"http://" + v.node.viewers.addr}, Token: v.token, HTTP: v.http}
 		begun := time.Now()
 		var err error
 		switch v.tr {

@@ -109,6 +109,7 @@ func Check(records []history.Record) Result {
 	s.reads()
 	s.replies()
 	s.calls()
+	s.bounds()
 	s.measure()
 	slices.SortStableFunc(s.found, func(a, b Violation) int { return strings.Compare(a.Rule, b.Rule) })
 	return Result{s.found, s.figures}

@@ -12,7 +12,9 @@ import (
 type Figures struct {
 	Faults, Hits, TakenOver, Accepted, Unfinished, Calls, Operations int
 	// Needless counts messages with a second call that no fault explains.
-	Needless                                                  int
+	Needless int
+	// Stops are the replies that a learner stopped.
+	Stops                                                     int
 	Attaches, Events, Snapshots, Resets, Restarts, Violations int
 	Characters, Lost, Doubled, TakenBack                      int64
 	// Takeover is from a kill to the first new character of another attempt;

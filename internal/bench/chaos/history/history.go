@@ -37,6 +37,8 @@ const (
 	Up     Kind = "up"    // one call of the model's stand-in, written at the end
 	Final  Kind = "final" // what a fresh reader finds afterwards, node by node
 	Show   Kind = "show"  // what a viewer shows at the end
+	Swept  Kind = "swept" // the logs of a node were searched for secrets, Len bytes
+	Leak   Kind = "leak"  // one was found, Arg says of which kind
 )
 
 // Record is one line. Positions count UTF-16 units; all text is ASCII.
@@ -49,7 +51,13 @@ type Record struct {
 	P string `json:"p,omitempty"`
 	N string `json:"n,omitempty"`
 	K Kind   `json:"k"`
-	// Op is submit, cancel or read; ID pairs an answer with its invocation.
+	// U is the user, in an invocation and where a viewer attaches; Login is the
+	// login that a viewer uses or a sign-out ends, if it has one of its own.
+	U     string `json:"u,omitempty"`
+	Login string `json:"login,omitempty"`
+	// Op is submit, cancel, read, sign-out, or trespass, which reaches for what
+	// is somebody else's. The answer to a cancel has the state in Code and where
+	// the text ends in Len. ID pairs an answer with its invocation.
 	Op   string `json:"op,omitempty"`
 	ID   int64  `json:"id,omitempty"`
 	Conv string `json:"conv,omitempty"`
@@ -105,6 +113,9 @@ type Rules struct {
 	MinHits   int `json:"min_hits"`
 	// Fault names the faults that count for MinFaults.
 	Fault string `json:"fault"`
+	// Bounds: replies have to be stopped, logins ended and foreign things
+	// reached for.
+	Bounds bool `json:"bounds,omitempty"`
 	// TakenOver: only replies that another node went on with count as hits.
 	TakenOver bool `json:"taken_over,omitempty"`
 }
