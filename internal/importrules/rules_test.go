@@ -72,7 +72,7 @@ var gates = []gate{
 	{"github.com/pressly/goose/v3", []string{"internal/sqldb"}, "migrations live in sqldb"},
 	{"github.com/riverqueue/river", []string{"domains/jobs/riverqueue", "internal/sqldb"}, "one adapter knows the queue, and sqldb its tables"},
 	{"github.com/gofrs/flock", []string{"internal/sqldb"}, "the file lock belongs to the SQLite file"},
-	{"github.com/uptrace/bun", []string{"internal/sqldb", "conversation/sqlstore", "domains/authentication/sqlstore", "domains/onboarding/sqlstore", "domains/practice/sqlstore"}, "SQL lives in sqldb and the sqlstores"},
+	{"github.com/uptrace/bun", []string{"internal/sqldb", "internal/sqldb/sqldbtest", "conversation/sqlstore", "domains/authentication/sqlstore", "domains/onboarding/sqlstore", "domains/practice/sqlstore"}, "SQL lives in sqldb and the sqlstores"},
 	{"github.com/golang-jwt/jwt/v5", []string{"domains/authentication/..."}, "tokens are made and read in one place"},
 	{"github.com/alexedwards/argon2id", []string{"domains/authentication/..."}, "passwords are hashed in one place"},
 	{"github.com/failsafe-go/failsafe-go", []string{"conversation/openai", "internal/upstream", "internal/resilience"}, "retry and breakers guard what is outside"},
