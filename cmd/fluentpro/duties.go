@@ -175,7 +175,7 @@ func (d *duties) sweep(ctx context.Context, _ jobs.Job) error {
 		return errNotWired
 	}
 	n, err := d.auth.Sweep(ctx)
-	for what, count := range map[string]int64{"ends": n.Ends, "links": n.Links, "logins": n.Logins, "accounts": n.Accounts} {
+	for what, count := range map[string]int64{"ends": n.Ends, "links": n.Links, "logins": n.Logins, "foreign": n.Foreign, "accounts": n.Accounts} {
 		d.swept.WithLabelValues(what).Add(float64(count))
 	}
 	return err

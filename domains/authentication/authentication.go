@@ -20,8 +20,11 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/fluentpro/fluentpro/domains/events"
 	"github.com/fluentpro/fluentpro/internal/fault"
+	"github.com/fluentpro/fluentpro/internal/resilience"
 )
 
 // The lifetimes of what is issued.
@@ -46,6 +49,10 @@ var (
 	ErrNoToken = errors.New("no such refresh token")
 	// ErrKeyExists says that another node stored a signing key of that number.
 	ErrKeyExists = errors.New("signing key exists")
+	// ErrIdentityTaken says that a learner is known by this identity already.
+	ErrIdentityTaken = errors.New("identity is known already")
+	// ErrUserExists says that another service has an account with this e-mail.
+	ErrUserExists = errors.New("the user exists")
 	// ErrEmailTaken says that an account with this e-mail exists.
 	ErrEmailTaken = fault.New(fault.EmailTaken, "This e-mail cannot be used for a new account.")
 )
@@ -56,6 +63,9 @@ var (
 	errExpired         = fault.New(fault.TokenExpired, "The token has expired.")
 	errDisabled        = fault.New(fault.AccountDisabled, "This account was deactivated; ask support to bring it back.")
 	errLink            = fault.New(fault.LinkInvalid, "This link was used, replaced or is too old; ask for a new one.")
+	errElsewhere       = fault.New(fault.ExternalAccount, "Another service signs you in; change this there.")
+	errNoPasswords     = fault.New(fault.ExternalAccount, "This server takes no passwords; sign in at the service that keeps your account.")
+	errJoin            = fault.New(fault.EmailTaken, "Another account here has your e-mail. The two are not joined by themselves; sign in to that one, or ask support.")
 	errReused          = fault.New(fault.RefreshReused, "This refresh token was used before; sign in again.")
 )
 
@@ -88,7 +98,7 @@ type Repository interface {
 
 // Families keeps the logins.
 type Families interface {
-	// StartFamily stores a new family with its first token.
+	// StartFamily stores a new family with its first token, "" for none.
 	StartFamily(ctx context.Context, f *Family, token TokenHash) error
 	// UseToken finds the family of a token, locks it, calls fn once with the
 	// token's generation and the store's own clock (one clock for all nodes),
@@ -101,7 +111,7 @@ type Families interface {
 	// lives.
 	EndLogin(ctx context.Context, learner LearnerID, id FamilyID, reason string) (bool, error)
 	// EndLogins ends all of a learner's families but one ("" for none) and
-	// tells which. Call it in an Update of that learner, so that none begins
+	// tells which; it also sets TokensFrom of all the learner's identities. Call it in an Update of that learner, so that none begins
 	// meanwhile.
 	EndLogins(ctx context.Context, learner LearnerID, but FamilyID, reason string) ([]FamilyID, error)
 	// Ended lists the logins ended since a time, and the store's clock.
@@ -134,6 +144,7 @@ type Store interface {
 	Families
 	Secrets
 	Keys
+	Identities
 }
 
 // Config tunes a Service; zero values mean the defaults in brackets.
@@ -180,6 +191,15 @@ type Config struct {
 	// AnswerAfter is how long an answer that must not tell whether an account
 	// exists takes at least [400 ms; negative: no time].
 	AnswerAfter time.Duration
+	// Foreign is another issuer whose access tokens are believed [none].
+	Foreign Issuer
+	// Passwords is who keeps the passwords of sign-up and login in our place;
+	// it needs Foreign, whose tokens it hands out [we do].
+	Passwords Passwords
+	// NoPasswords lets nobody sign up or in by password: only Foreign does.
+	NoPasswords bool
+	// Registerer gets the metrics [none].
+	Registerer prometheus.Registerer
 }
 
 // Closer ends the connections of a login: of all the learner's logins where
@@ -209,10 +229,15 @@ type Service struct {
 	log    *slog.Logger
 	events events.Recorder
 	ended  *endedLogins
+	// admitted is which logins the access tokens of the other issuer belong to.
+	admitted *resilience.Cache[admission]
 }
 
 // New makes a Service; the first node to come makes the signing key.
 func New(ctx context.Context, store Store, cfg Config) (*Service, error) {
+	if cfg.Passwords != nil && cfg.Foreign == nil {
+		return nil, errors.New("authentication: Passwords needs Foreign, whose tokens it hands out")
+	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -260,6 +285,9 @@ func New(ctx context.Context, store Store, cfg Config) (*Service, error) {
 		events:  cfg.Events,
 		ended:   newEndedLogins(cfg.Closer),
 	}
+	if cfg.Foreign != nil {
+		s.admitted = newAdmissions(cfg.Registerer)
+	}
 	if err := s.lookEnded(ctx); err != nil {
 		return nil, fmt.Errorf("ended logins: %w", err)
 	}
@@ -269,8 +297,12 @@ func New(ctx context.Context, store Store, cfg Config) (*Service, error) {
 // Verify checks an access token without SQL and without Redis, except when
 // the token names a signing key that this node has not seen yet. A token of a
 // login that was ended is refused as soon as this node knows; Run learns it.
-// Failures are token_expired and unauthenticated.
+// Failures are token_expired and unauthenticated; for a token of another
+// issuer also what Issuer says, account_disabled and email_taken.
 func (s *Service) Verify(ctx context.Context, accessToken string) (Identity, error) {
+	if s.cfg.Foreign != nil && issuerOf(accessToken) == s.cfg.Foreign.Name() {
+		return s.verifyForeign(ctx, accessToken)
+	}
 	id, err := s.tokens.verify(ctx, accessToken)
 	if err == nil && s.ended.has(id.SessionFamily) {
 		return Identity{}, errUnauthenticated

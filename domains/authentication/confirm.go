@@ -86,6 +86,12 @@ func (s *Service) RequestEmailVerification(ctx context.Context, learner LearnerI
 		return fmt.Errorf("request verification: %w", err)
 	}
 	address := l.unproven()
+	if l.elsewhere() && l.rec.EmailVerifiedAt.IsZero() {
+		if s.cfg.Passwords == nil {
+			return errElsewhere
+		}
+		address = l.rec.Email
+	}
 	if address == "" {
 		return nil
 	}
@@ -155,6 +161,9 @@ func (s *Service) ChangeEmail(ctx context.Context, in ConfirmedInput, email stri
 	now := s.now()
 	if err := s.mails.refuse(ctx, address, in.RemoteIP, now); err != nil {
 		return err
+	}
+	if l, err := s.store.ByID(ctx, in.Learner); err == nil && l.elsewhere() {
+		return errElsewhere
 	}
 	if _, err := s.confirmed(ctx, in); err != nil {
 		return err

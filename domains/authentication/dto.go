@@ -30,6 +30,9 @@ type LoginInput struct {
 	// Device is what the client says it is (a User-Agent); it is shown to the
 	// learner in the list of logins, cut to 120 characters.
 	Device string
+	// KnownOnly makes no account for somebody who has one at the other service
+	// only and did not sign up here: the login is not_found.
+	KnownOnly bool
 }
 
 // LogoutInput names the login to end, by its refresh token, by its family, or

@@ -49,6 +49,8 @@ type FamilyRecord struct {
 	// RevokedAt is zero while the family lives.
 	RevokedAt  time.Time
 	RevokedFor string
+	// Issuer is another issuer whose login this is, "" for our own.
+	Issuer string
 }
 
 func newFamily(learner LearnerID, device string, now time.Time) *Family {
@@ -106,6 +108,17 @@ func (f *Family) Use(generation int64, now time.Time) error {
 		f.rec.IdleUntil = f.rec.ExpiresAt
 	}
 	return nil
+}
+
+// mayUse is Use for a token whose successor somebody else must make first: it
+// changes the family only when that ends it.
+func (f *Family) mayUse(generation int64, now time.Time) error {
+	trial := *f
+	err := trial.Use(generation, now)
+	if err != nil {
+		*f = trial
+	}
+	return err
 }
 
 // Revoke ends the family; the first reason stays.

@@ -1,6 +1,9 @@
 package authentication
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // LearnerID names a learner: a UUIDv7, never an e-mail.
 type LearnerID string
@@ -57,10 +60,25 @@ func (l *Learner) ID() LearnerID { return l.rec.ID }
 // View is what others may know of the learner.
 func (l *Learner) View() LearnerView {
 	return LearnerView{
-		ID: l.rec.ID, Email: l.rec.Email, FullName: l.rec.FullName,
+		ID: l.rec.ID, Email: l.address(), FullName: l.rec.FullName,
 		CreatedAt: l.rec.CreatedAt.UnixMilli(), DateOfBirth: l.rec.DateOfBirth,
 	}
 }
+
+// nowhere ends what stands for an e-mail where none is known: the column is
+// unique, and .invalid is nobody's by RFC 2606.
+const nowhere = "@unknown.invalid"
+
+// address is the e-mail, "" where none is known.
+func (l *Learner) address() string {
+	if strings.HasSuffix(l.rec.Email, nowhere) {
+		return ""
+	}
+	return l.rec.Email
+}
+
+// elsewhere says that another service keeps the password, if there is one.
+func (l *Learner) elsewhere() bool { return l.rec.PasswordHash == "" }
 
 // Account is View with what concerns only the owner and operators.
 func (l *Learner) Account() AccountView {
@@ -128,7 +146,7 @@ func (l *Learner) unproven() string {
 	case l.rec.PendingEmail != "":
 		return l.rec.PendingEmail
 	case l.rec.EmailVerifiedAt.IsZero():
-		return l.rec.Email
+		return l.address()
 	}
 	return ""
 }

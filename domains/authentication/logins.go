@@ -12,15 +12,29 @@ import (
 // Logout ends a login, or all of its learner's. A token that is unknown or
 // spent is no error: the wish is fulfilled. The access tokens of an ended
 // login are refused at once on this node and within seconds on the others.
+// Where another service handed the token out it is revoked there too; when
+// that fails the error says so, and the login has ended here all the same.
 func (s *Service) Logout(ctx context.Context, in LogoutInput) error {
+	foreign, err := s.logout(ctx, in)
+	if err == nil && foreign && s.cfg.Passwords != nil {
+		if err = s.cfg.Passwords.Revoke(ctx, in.RefreshToken); err != nil {
+			err = fmt.Errorf("logout: %w", err)
+		}
+	}
+	return err
+}
+
+// logout ends logins here; foreign says that the refresh token is another
+// service's.
+func (s *Service) logout(ctx context.Context, in LogoutInput) (foreign bool, err error) {
 	learner := in.Learner
 	if in.Family != "" && learner != "" {
 		if _, err := s.store.EndLogin(ctx, learner, in.Family, RevokedLogout); err != nil {
-			return fmt.Errorf("logout: %w", err)
+			return false, fmt.Errorf("logout: %w", err)
 		}
 		s.loginsEnded(learner, in.Family)
 	}
-	if in.RefreshToken != "" && len(in.RefreshToken) <= maxRefreshToken {
+	if in.RefreshToken != "" && len(in.RefreshToken) <= s.longestRefresh() {
 		var rec FamilyRecord
 		err := s.store.UseToken(ctx, hashToken(in.RefreshToken), func(f *Family, _ int64, now time.Time) *TokenHash {
 			f.Revoke(RevokedLogout, now)
@@ -30,16 +44,16 @@ func (s *Service) Logout(ctx context.Context, in LogoutInput) error {
 		switch {
 		case errors.Is(err, ErrNoToken):
 		case err != nil:
-			return fmt.Errorf("logout: %w", err)
+			return false, fmt.Errorf("logout: %w", err)
 		default:
 			s.loginsEnded(rec.Learner, rec.ID)
-			learner = rec.Learner
+			learner, foreign = rec.Learner, rec.Issuer != ""
 		}
 	}
 	if !in.All || learner == "" {
-		return nil
+		return foreign, nil
 	}
-	return s.endLogins(ctx, learner, "", RevokedLogout)
+	return foreign, s.endLogins(ctx, learner, "", RevokedLogout)
 }
 
 // endLogins ends all logins of a learner but one.

@@ -52,7 +52,7 @@ func (s *Service) MailWelcome(ctx context.Context, learner LearnerID) error {
 // MailPasswordReset sends a link to set a new password, good for an hour.
 func (s *Service) MailPasswordReset(ctx context.Context, learner LearnerID) error {
 	return s.mail(ctx, learner, func(l *Learner) (Mail, error) {
-		if l.rec.DeactivatedBy == ByOperator {
+		if l.rec.DeactivatedBy == ByOperator || l.elsewhere() {
 			return Mail{}, nil
 		}
 		link, err := s.link(ctx, l, ForPassword, l.rec.Email)
@@ -69,6 +69,9 @@ func (s *Service) MailPasswordReset(ctx context.Context, learner LearnerID) erro
 // that waits for it; good for a day.
 func (s *Service) MailVerification(ctx context.Context, learner LearnerID) error {
 	return s.mail(ctx, learner, func(l *Learner) (Mail, error) {
+		if l.elsewhere() {
+			return Mail{}, s.mailElsewhere(ctx, l)
+		}
 		to := l.unproven()
 		if to == "" || l.rec.DeactivatedBy == ByOperator {
 			return Mail{}, nil
@@ -137,6 +140,9 @@ func (s *Service) mail(ctx context.Context, learner LearnerID, write func(*Learn
 
 func (s *Service) letter(l *Learner, to, subject string, paragraphs ...string) Mail {
 	m := Mail{To: to, Subject: subject}
+	if strings.HasSuffix(to, nowhere) {
+		return Mail{} // nobody reads that
+	}
 	greeting := "Hello"
 	// Until an address is proven, anybody may have chosen the name that goes
 	// there: a stranger's words are not sent to strangers.
@@ -167,6 +173,9 @@ func (s *Service) PasswordLink(ctx context.Context, learner LearnerID) (link str
 	l, err := s.store.ByID(ctx, learner)
 	if err != nil {
 		return "", time.Time{}, noAccount(err)
+	}
+	if l.elsewhere() {
+		return "", time.Time{}, errElsewhere
 	}
 	link, err = s.link(ctx, l, ForPassword, l.rec.Email)
 	return link, s.now().Add(PasswordLinkTTL), noAccount(err)

@@ -45,6 +45,10 @@ type memory struct {
 	secrets  map[TokenHash]Secret
 	ended    map[FamilyID]Ended
 	keys     []SigningKey
+	// known, marks and foreign belong to other issuers.
+	known   map[ForeignIdentity]LearnerID
+	marks   map[ForeignIdentity]time.Time
+	foreign map[TokenHash]FamilyID
 
 	tx sync.Mutex // one transaction at a time
 }
@@ -59,6 +63,7 @@ func newMemory(now func() time.Time) *memory {
 		now: now, learners: map[LearnerID]LearnerRecord{},
 		families: map[FamilyID]FamilyRecord{}, tokens: map[TokenHash]memoryToken{},
 		secrets: map[TokenHash]Secret{}, ended: map[FamilyID]Ended{},
+		known: map[ForeignIdentity]LearnerID{}, marks: map[ForeignIdentity]time.Time{}, foreign: map[TokenHash]FamilyID{},
 	}
 }
 
@@ -163,6 +168,8 @@ func (m *memory) Remove(_ context.Context, id LearnerID) error {
 	maps.DeleteFunc(m.families, func(_ FamilyID, r FamilyRecord) bool { return r.Learner == id })
 	maps.DeleteFunc(m.tokens, func(_ TokenHash, t memoryToken) bool { _, ok := m.families[t.family]; return !ok })
 	maps.DeleteFunc(m.secrets, func(_ TokenHash, x Secret) bool { return x.Learner == id })
+	maps.DeleteFunc(m.known, func(_ ForeignIdentity, l LearnerID) bool { return l == id })
+	maps.DeleteFunc(m.foreign, func(_ TokenHash, f FamilyID) bool { _, ok := m.families[f]; return !ok })
 	return nil
 }
 
@@ -264,6 +271,11 @@ func (m *memory) EndLogins(_ context.Context, learner LearnerID, but FamilyID, r
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	for id, l := range m.known {
+		if l == learner {
+			m.marks[id] = m.now()
+		}
+	}
 	for id, r := range m.families {
 		if r.Learner == learner && id != but && r.RevokedAt.IsZero() {
 			m.end(RehydrateFamily(r), reason)
@@ -335,7 +347,9 @@ func (m *memory) StartFamily(_ context.Context, f *Family, token TokenHash) erro
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.families[f.rec.ID] = f.rec
-	m.tokens[token] = memoryToken{f.rec.ID, f.rec.Generation}
+	if token != "" {
+		m.tokens[token] = memoryToken{f.rec.ID, f.rec.Generation}
+	}
 	return nil
 }
 
@@ -359,6 +373,56 @@ func (m *memory) UseToken(_ context.Context, token TokenHash, fn func(*Family, i
 		m.tokens[*next] = memoryToken{t.family, f.rec.Generation}
 	}
 	return nil
+}
+
+func (m *memory) ByIdentity(ctx context.Context, id ForeignIdentity) (*Learner, error) {
+	m.mu.Lock()
+	l := m.known[id]
+	m.mu.Unlock()
+	return m.ByID(ctx, l)
+}
+
+func (m *memory) AddIdentity(_ context.Context, l LearnerID, id ForeignIdentity) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, taken := m.known[id]; taken {
+		return ErrIdentityTaken
+	}
+	m.known[id] = l
+	return nil
+}
+
+func (m *memory) Identities(_ context.Context, l LearnerID) (out []ForeignIdentity, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for id, of := range m.known {
+		if of == l {
+			out = append(out, id)
+		}
+	}
+	return out, nil
+}
+
+func (m *memory) TokensFrom(_ context.Context, id ForeignIdentity) (time.Time, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.marks[id], nil
+}
+
+func (m *memory) AddForeignToken(_ context.Context, key TokenHash, f FamilyID, _ time.Time) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.foreign[key] = f
+	return nil
+}
+
+func (m *memory) ForeignFamily(_ context.Context, key TokenHash) (*Family, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if f, ok := m.families[m.foreign[key]]; ok {
+		return RehydrateFamily(f), nil
+	}
+	return nil, ErrNoToken
 }
 
 func (m *memory) SigningKeys(context.Context) ([]SigningKey, error) {

@@ -24,6 +24,9 @@ func (s *Service) confirmed(ctx context.Context, in ConfirmedInput) (*Learner, e
 	if err := s.guard.refuse(ctx, l.rec.Email, in.RemoteIP, s.now()); err != nil {
 		return nil, err
 	}
+	if l.elsewhere() {
+		return l, s.confirmElsewhere(ctx, l, in)
+	}
 	ok := passwordProblem(in.Password) != "too_long"
 	if ok {
 		if ok, _, err = s.hasher.match(ctx, in.Password, l.rec.PasswordHash); err != nil {
@@ -40,6 +43,9 @@ func (s *Service) confirmed(ctx context.Context, in ConfirmedInput) (*Learner, e
 // ChangePassword sets a new password by the old one and ends every other
 // login. Failures are invalid and rate_limited.
 func (s *Service) ChangePassword(ctx context.Context, in ChangePasswordInput) error {
+	if l, err := s.store.ByID(ctx, in.Learner); err == nil && l.elsewhere() {
+		return errElsewhere
+	}
 	l, err := s.confirmed(ctx, in.ConfirmedInput)
 	if err != nil {
 		return err
@@ -89,6 +95,9 @@ func (s *Service) replacePassword(ctx context.Context, l *Learner, hash string, 
 // Failures are invalid for what is no address, and rate_limited.
 func (s *Service) RequestPasswordReset(ctx context.Context, email, ip string) error {
 	began := time.Now()
+	if s.cfg.NoPasswords {
+		return errNoPasswords
+	}
 	address, ok := normalEmail(email)
 	if !ok {
 		return invalid("The e-mail cannot be taken.", fault.Field{Name: "email", Code: "malformed", Message: "This is not an e-mail address."})
@@ -99,8 +108,11 @@ func (s *Service) RequestPasswordReset(ctx context.Context, email, ip string) er
 	}
 	s.mails.failed(ctx, address, ip, now)
 	defer s.level(ctx, began)
+	if s.cfg.Passwords != nil {
+		return s.cfg.Passwords.MailPassword(ctx, address)
+	}
 	l, err := s.store.ByEmail(ctx, address)
-	if err == nil && l.rec.DeactivatedBy != ByOperator {
+	if err == nil && !l.elsewhere() && l.rec.DeactivatedBy != ByOperator {
 		err = s.store.Update(ctx, l.ID(), func(ctx context.Context, l *Learner, _ time.Time) error {
 			return s.record(ctx, "", events.PasswordResetRequested{LearnerID: string(l.ID())})
 		})

@@ -54,6 +54,15 @@ func (s *Service) Export(ctx context.Context, learner LearnerID, add func(Person
 	if err := add(PersonalRow{Domain: "authentication", Kind: "account", Data: row}); err != nil {
 		return err
 	}
+	known, err := s.store.Identities(ctx, learner)
+	if err != nil {
+		return fmt.Errorf("export: %w", err)
+	}
+	for _, id := range known {
+		if err := add(PersonalRow{Domain: "authentication", Kind: "identity", Data: id}); err != nil {
+			return err
+		}
+	}
 	logins, err := s.Logins(ctx, learner, "")
 	if err != nil {
 		return err
@@ -91,6 +100,9 @@ func (s *Service) EraseAccount(ctx context.Context, by Actor, learner LearnerID)
 // erase deletes in one transaction: after a failure in between everything is
 // still there, and the wish can be repeated.
 func (s *Service) erase(ctx context.Context, learner LearnerID, by Actor) error {
+	if err := s.eraseElsewhere(ctx, learner, by); err != nil {
+		return err
+	}
 	return s.eraseIf(ctx, learner, by, func(*Learner) bool { return true })
 }
 

@@ -15,12 +15,18 @@ import (
 // confirmed) and rate_limited.
 func (s *Service) SignUp(ctx context.Context, in SignUpInput) (SignedIn, error) {
 	began := time.Now()
+	if s.cfg.NoPasswords {
+		return SignedIn{}, errNoPasswords
+	}
 	a, err := check(in, s.now())
 	if err != nil {
 		return SignedIn{}, err
 	}
 	if err := s.signUps.refuse(ctx, "", in.RemoteIP, s.now()); err != nil {
 		return SignedIn{}, err
+	}
+	if s.cfg.Passwords != nil {
+		return s.signUpElsewhere(ctx, a, in)
 	}
 	hash, err := s.hasher.hash(ctx, a.password)
 	if err != nil {
@@ -49,6 +55,9 @@ func (s *Service) SignUp(ctx context.Context, in SignUpInput) (SignedIn, error) 
 // Login checks a password and starts a family. An unknown e-mail and a wrong
 // password give the same error after the same work.
 func (s *Service) Login(ctx context.Context, in LoginInput) (SignedIn, error) {
+	if s.cfg.NoPasswords {
+		return SignedIn{}, errNoPasswords
+	}
 	email, ok := normalEmail(in.Email)
 	if !ok || passwordProblem(in.Password) == "too_long" {
 		// Nothing of this form has an account, and anybody can see that.
@@ -56,6 +65,9 @@ func (s *Service) Login(ctx context.Context, in LoginInput) (SignedIn, error) {
 	}
 	if err := s.guard.refuse(ctx, email, in.RemoteIP, s.now()); err != nil {
 		return SignedIn{}, err
+	}
+	if s.cfg.Passwords != nil {
+		return s.loginElsewhere(ctx, email, in)
 	}
 	for range passwordTries {
 		out, err := s.tryLogin(ctx, email, in)
@@ -141,7 +153,7 @@ func (s *Service) startLogin(ctx context.Context, checked *Learner, renewed, dev
 // Refresh spends a refresh token for a new pair. Failures are unauthenticated,
 // token_expired, and refresh_reused, which has ended the login for everybody.
 func (s *Service) Refresh(ctx context.Context, token string) (SignedIn, error) {
-	if token == "" || len(token) > maxRefreshToken {
+	if token == "" || len(token) > s.longestRefresh() {
 		return SignedIn{}, errUnauthenticated
 	}
 	var (
@@ -152,6 +164,10 @@ func (s *Service) Refresh(ctx context.Context, token string) (SignedIn, error) {
 	next, th := newRefreshToken()
 	err := s.store.UseToken(ctx, hashToken(token), func(f *Family, generation int64, now time.Time) *TokenHash {
 		family, at = f, now
+		if f.rec.Issuer != "" {
+			outcome = f.mayUse(generation, now)
+			return nil
+		}
 		if outcome = f.Use(generation, now); outcome != nil {
 			return nil
 		}
@@ -162,6 +178,8 @@ func (s *Service) Refresh(ctx context.Context, token string) (SignedIn, error) {
 		return SignedIn{}, errUnauthenticated
 	case err != nil:
 		return SignedIn{}, fmt.Errorf("refresh: %w", err)
+	case outcome == nil && family.rec.Issuer != "":
+		return s.refreshElsewhere(ctx, token, family)
 	case errors.Is(outcome, errReused):
 		s.log.WarnContext(ctx, "refresh token reused", "learner_id", family.rec.Learner, "family", family.rec.ID)
 		s.loginsEnded(family.rec.Learner, family.rec.ID)

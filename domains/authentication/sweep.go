@@ -16,6 +16,9 @@ type Swept struct {
 	// Ends are the notes for nodes that a login was ended, Links those of
 	// mails, Logins the families that expired or ended.
 	Ends, Links, Logins int64
+	// Foreign are another issuer's tokens that are over, and marks that refuse
+	// such.
+	Foreign int64
 	// Accounts were never confirmed.
 	Accounts int64
 }

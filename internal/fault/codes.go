@@ -6,16 +6,18 @@ type Code string
 
 // The codes; the table below gives each its meaning on every transport.
 const (
-	BadRequest          Code = "bad_request"
-	Invalid             Code = "invalid"
-	UnknownOp           Code = "unknown_op"
-	UnknownVersion      Code = "unknown_version"
-	Unauthenticated     Code = "unauthenticated"
-	InvalidCredentials  Code = "invalid_credentials"
-	TokenExpired        Code = "token_expired"
-	RefreshReused       Code = "refresh_reused"
-	AccountDisabled     Code = "account_disabled"
-	LinkInvalid         Code = "link_invalid"
+	BadRequest         Code = "bad_request"
+	Invalid            Code = "invalid"
+	UnknownOp          Code = "unknown_op"
+	UnknownVersion     Code = "unknown_version"
+	Unauthenticated    Code = "unauthenticated"
+	InvalidCredentials Code = "invalid_credentials"
+	TokenExpired       Code = "token_expired"
+	RefreshReused      Code = "refresh_reused"
+	AccountDisabled    Code = "account_disabled"
+	LinkInvalid        Code = "link_invalid"
+	// ExternalAccount: another service keeps the password and the e-mail.
+	ExternalAccount     Code = "external_account"
 	Forbidden           Code = "forbidden"
 	ForeignOrigin       Code = "foreign_origin"
 	NotFound            Code = "not_found"
@@ -81,6 +83,7 @@ var Codes = []Spec{
 	{RefreshReused, 401, 4401, "token", "This refresh token was used before; sign in again"},
 	{AccountDisabled, 403, 0, "never", "This account is deactivated"},
 	{LinkInvalid, 410, 0, "fix", "This link does not work any more; ask for a new one"},
+	{ExternalAccount, 409, 0, "never", "Another service keeps this account's password"},
 	{Forbidden, 403, 4503, "never", "Not allowed"},
 	{ForeignOrigin, 403, 0, "never", "Requests from this origin are refused"},
 	{NotFound, 404, 0, "never", "Not found"},

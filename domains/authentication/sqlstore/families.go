@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/fluentpro/fluentpro/domains/authentication"
@@ -15,7 +16,7 @@ import (
 func (s *Store) StartFamily(ctx context.Context, f *authentication.Family, token authentication.TokenHash) error {
 	return failed("start family", s.db.InTx(ctx, func(ctx context.Context) error {
 		if _, err := s.db.Conn(ctx).ExecContext(ctx,
-			"DELETE FROM refresh_families WHERE learner_id = ? AND expires_at < "+s.db.Now(),
+			"DELETE FROM refresh_families WHERE learner_id = ? AND expires_at < "+s.db.Now()+" AND "+noForeignToken,
 			string(f.Record().Learner)); err != nil {
 			return err
 		}
@@ -26,11 +27,14 @@ func (s *Store) StartFamily(ctx context.Context, f *authentication.Family, token
 func (s *Store) insertFamily(ctx context.Context, f *authentication.Family, token authentication.TokenHash) error {
 	r := f.Record()
 	if _, err := s.db.Conn(ctx).ExecContext(ctx,
-		`INSERT INTO refresh_families (id, learner_id, device, generation, created_at, rotated_at, expires_at, idle_until, revoked_at, revoked_for)
-		 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		`INSERT INTO refresh_families (id, learner_id, device, generation, created_at, rotated_at, expires_at, idle_until, revoked_at, revoked_for, issuer)
+		 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		string(r.ID), string(r.Learner), r.Device, r.Generation, sqldb.Micros(r.CreatedAt), sqldb.Micros(r.RotatedAt),
-		sqldb.Micros(r.ExpiresAt), sqldb.Micros(r.IdleUntil), nullable(r.RevokedAt), r.RevokedFor); err != nil {
+		sqldb.Micros(r.ExpiresAt), sqldb.Micros(r.IdleUntil), nullable(r.RevokedAt), r.RevokedFor, r.Issuer); err != nil {
 		return err
+	}
+	if token == "" {
+		return nil // a login of another issuer, whose tokens we have not seen
 	}
 	return s.insertToken(ctx, r, token)
 }
@@ -72,14 +76,14 @@ func (s *Store) UseToken(ctx context.Context, token authentication.TokenHash, fn
 	}))
 }
 
-const familyColumns = "id, learner_id, device, generation, created_at, rotated_at, expires_at, idle_until, COALESCE(revoked_at, 0), revoked_for"
+const familyColumns = "id, learner_id, device, generation, created_at, rotated_at, expires_at, idle_until, COALESCE(revoked_at, 0), revoked_for, issuer"
 
 func scanFamily(row interface{ Scan(...any) error }) (*authentication.Family, error) {
 	var (
 		r                                      authentication.FamilyRecord
 		created, rotated, expires, idle, ended int64
 	)
-	if err := row.Scan(&r.ID, &r.Learner, &r.Device, &r.Generation, &created, &rotated, &expires, &idle, &ended, &r.RevokedFor); err != nil {
+	if err := row.Scan(&r.ID, &r.Learner, &r.Device, &r.Generation, &created, &rotated, &expires, &idle, &ended, &r.RevokedFor, &r.Issuer); err != nil {
 		return nil, err
 	}
 	r.CreatedAt, r.RotatedAt, r.ExpiresAt, r.IdleUntil = micros(created), micros(rotated), micros(expires), micros(idle)
@@ -117,10 +121,12 @@ func (s *Store) saveFamily(ctx context.Context, f *authentication.Family) error 
 	if r.RevokedAt.IsZero() {
 		return nil
 	}
-	_, err := s.db.Conn(ctx).ExecContext(ctx,
+	if _, err := s.db.Conn(ctx).ExecContext(ctx,
 		"INSERT INTO ended_logins (family, learner_id, ended_at) VALUES (?, ?, ?) ON CONFLICT (family) DO NOTHING",
-		string(r.ID), string(r.Learner), sqldb.Micros(r.RevokedAt))
-	return err
+		string(r.ID), string(r.Learner), sqldb.Micros(r.RevokedAt)); err != nil {
+		return err
+	}
+	return s.keepKeys(ctx, "id = ?", string(r.ID))
 }
 
 // Logins are the families that can still be used, newest first.
@@ -142,6 +148,9 @@ func (s *Store) EndLogin(ctx context.Context, learner authentication.LearnerID, 
 
 // EndLogins ends all of a learner's logins but one.
 func (s *Store) EndLogins(ctx context.Context, learner authentication.LearnerID, but authentication.FamilyID, reason string) ([]authentication.FamilyID, error) {
+	if err := s.mark(ctx, learner); err != nil {
+		return nil, err
+	}
 	return s.end(ctx, reason, "learner_id = ? AND id <> ?", string(learner), string(but))
 }
 
@@ -160,8 +169,11 @@ func (s *Store) end(ctx context.Context, reason, where string, args ...any) (end
 		}
 		_, err = s.db.Conn(ctx).ExecContext(ctx,
 			"INSERT INTO ended_logins (family, learner_id, ended_at) SELECT id, learner_id, revoked_at FROM refresh_families WHERE "+where+
-				" AND revoked_for = ? AND revoked_at IS NOT NULL ON CONFLICT (family) DO NOTHING", append(args, reason)...)
-		return err
+				" AND revoked_for = ? AND revoked_at IS NOT NULL ON CONFLICT (family) DO NOTHING", append(slices.Clone(args), reason)...)
+		if err != nil {
+			return err
+		}
+		return s.keepKeys(ctx, where, args...)
 	})
 	return ended, failed("end logins", err)
 }

@@ -41,7 +41,7 @@ func failed(op string, err error) error {
 	switch {
 	case err == nil, errors.As(err, &f),
 		errors.Is(err, authentication.ErrNoLearner), errors.Is(err, authentication.ErrNoToken),
-		errors.Is(err, authentication.ErrNoSecret), errors.Is(err, authentication.ErrKeyExists):
+		errors.Is(err, authentication.ErrNoSecret), errors.Is(err, authentication.ErrIdentityTaken), errors.Is(err, authentication.ErrKeyExists):
 		return err
 	}
 	return fault.Wrap(fmt.Errorf("%s: %w", op, err), fault.StorageUnavailable, "Storage does not answer; try again.")

@@ -15,6 +15,10 @@ const sweepRows = 1000
 // sweepRounds bounds one sweep.
 const sweepRounds = 50
 
+// noForeignToken is for logins that may be forgotten: another issuer's tokens
+// live longer than ours, and one whose login is not known begins a new one.
+const noForeignToken = "NOT EXISTS (SELECT 1 FROM foreign_tokens f WHERE f.family = refresh_families.id)"
+
 // Sweep deletes what has no meaning any more. A family cannot be used after
 // idle_until, which is never behind expires_at.
 func (s *Store) Sweep(ctx context.Context, before authentication.SweepBefore) (out authentication.Swept, err error) {
@@ -25,10 +29,16 @@ func (s *Store) Sweep(ctx context.Context, before authentication.SweepBefore) (o
 	if out.Links, err = s.sweep(ctx, "mail_secrets", "hash", "expires_at <= ?", sqldb.Micros(before.Links)); err != nil {
 		return out, err
 	}
-	if out.Logins, err = s.sweep(ctx, "refresh_families", "id", "idle_until < ?", logins); err != nil {
+	for table, over := range map[string]string{"foreign_tokens": "expires_at", "identity_marks": "until"} {
+		n, err := s.sweep(ctx, table, "hash", over+" <= ?", sqldb.Micros(before.Links))
+		if out.Foreign += n; err != nil {
+			return out, err
+		}
+	}
+	if out.Logins, err = s.sweep(ctx, "refresh_families", "id", "idle_until < ? AND "+noForeignToken, logins); err != nil {
 		return out, err
 	}
-	n, err := s.sweep(ctx, "refresh_families", "id", "revoked_at < ?", logins)
+	n, err := s.sweep(ctx, "refresh_families", "id", "revoked_at < ? AND "+noForeignToken, logins)
 	out.Logins += n
 	return out, err
 }

@@ -211,6 +211,12 @@ func (s *Server) management(r *http.Request) (int, any) {
 		to, _ := f["user_id"].(string)
 		s.mails = append(s.mails, "verification "+to)
 		return 201, map[string]any{"type": "verification_email", "status": "pending"}
+	case r.Method == http.MethodGet && isUser:
+		for _, u := range s.users {
+			if u.ID == id {
+				return 200, map[string]any{"user_metadata": u.Metadata}
+			}
+		}
 	case r.Method == http.MethodDelete && isUser:
 		for email, u := range s.users {
 			if u.ID == id {

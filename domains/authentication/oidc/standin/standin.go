@@ -27,7 +27,7 @@ import (
 const (
 	Audience     = "https://api.fluentpro.test"
 	ClientID     = "client-1"
-	ClientSecret = "a secret of the client" //nolint:gosec // of nothing but this stand-in
+	ClientSecret = "a-secret-of-the-client" //nolint:gosec // of nothing but this stand-in
 	Connection   = "Username-Password-Authentication"
 )
 
@@ -96,24 +96,33 @@ func Start() *Server {
 		calls: map[string]int{}, faults: map[string]*Fault{}, sent: map[string]string{}, life: time.Hour, quiet: true}
 	s.http = httptest.NewServer(http.HandlerFunc(s.serve))
 	s.URL, s.Issuer = s.http.URL, s.http.URL+"/"
-	s.Rotate()
+	s.publish(firstKey())
 	return s
+}
+
+// firstKey is every stand-in's first: making one takes longer than most tests.
+var firstKey = sync.OnceValue(newKey)
+
+func newKey() *rsa.PrivateKey {
+	k, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	return k
+}
+
+func (s *Server) publish(k *rsa.PrivateKey) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.made++
+	s.keys = append(s.keys, signer{"key-" + strconv.Itoa(s.made), k})
 }
 
 // Close ends the stand-in.
 func (s *Server) Close() { s.http.CloseClientConnections(); s.http.Close() }
 
 // Rotate makes a new key sign; the old ones stay published.
-func (s *Server) Rotate() {
-	k, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		panic(err)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.made++
-	s.keys = append(s.keys, signer{"key-" + strconv.Itoa(s.made), k})
-}
+func (s *Server) Rotate() { s.publish(newKey()) }
 
 // Withdraw takes every key but the newest back.
 func (s *Server) Withdraw() {
