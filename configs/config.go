@@ -54,6 +54,7 @@ type Config struct {
 	Log      Log      `yaml:"log"`
 	Limits   Limits   `yaml:"limits"`
 	Accounts Accounts `yaml:"accounts"`
+	Auth     Auth     `yaml:"auth"`
 	Wire     Wire     `yaml:"wire"`
 	Roles    Roles    `yaml:"roles"`
 	SMTP     SMTP     `yaml:"smtp"`
@@ -111,7 +112,7 @@ type Log struct {
 
 // Accounts is how learners get and keep an account.
 type Accounts struct {
-	SignUp      string        `yaml:"sign_up" oneof:"auto|immediate|confirmed" doc:"immediate: an account is usable at once, and an address in use is told; confirmed: usable when the link of a mail was used, and nothing is told; auto: confirmed where mail leaves this machine (smtp.url)"`
+	SignUp      string        `yaml:"sign_up" oneof:"auto|immediate|confirmed" doc:"immediate: an account is usable at once, and an address in use is told; confirmed: usable when the link of a mail was used, and nothing is told; auto: confirmed where mail leaves this machine (smtp.url) and passwords are ours (auth.passwords)"`
 	KeyRotation time.Duration `yaml:"key_rotation" doc:"age at which the key that signs tokens is replaced, 0 for never"`
 	// KeepLogins and KeepUnconfirmed are what the hourly clean-up goes by.
 	KeepLogins      time.Duration `yaml:"keep_logins" doc:"how long a login that ended or expired is remembered with its refresh tokens"`
@@ -147,6 +148,7 @@ func defaults() Config {
 		Limits:     Limits{FrameBytes: 64 << 10, MessageChars: 8192, Subscriptions: 32, ConnectionsPerUser: 20, Queue: 4},
 		Roles:      Roles{Match: auto, Azure: AzureSearch{Index: "fluentpro-roles"}},
 		Accounts:   Accounts{SignUp: "auto", KeyRotation: 90 * 24 * time.Hour, KeepLogins: 7 * 24 * time.Hour, KeepUnconfirmed: 30 * 24 * time.Hour},
+		Auth:       authDefaults(),
 		Wire:       Wire{Ping: 20 * time.Second, Heartbeat: 15 * time.Second},
 		Lease:      3 * time.Second,
 		Heartbeat:  500 * time.Millisecond,
@@ -174,7 +176,7 @@ func (c *Config) Warnings() []string { return c.warnings }
 
 // ConfirmSignUp says that a mail must confirm an account before it is usable.
 func (c *Config) ConfirmSignUp() bool {
-	return c.Accounts.SignUp == "confirmed" || c.Accounts.SignUp == "auto" && !c.MailToFiles()
+	return c.Accounts.SignUp == "confirmed" || c.Accounts.SignUp == "auto" && !c.MailToFiles() && c.Passwords() == PasswordsLocal
 }
 
 // SQL is what to open: the database URL, or the embedded file in the data

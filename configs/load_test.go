@@ -139,6 +139,7 @@ func TestEveryKeyHasAVariable(t *testing.T) {
 	}
 	maps.Copy(other, otherUpstream)
 	maps.Copy(other, otherRoles)
+	maps.Copy(other, otherAuth)
 	maps.Copy(other, otherBackground)
 	base := load(t)
 	for _, v := range base.Values() {

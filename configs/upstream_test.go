@@ -24,6 +24,11 @@ var neededBy = map[string][]string{
 	"upstream.budget.total_money":   {"FLUENTPRO_UPSTREAM_PRICES=m=1/2"},
 	"upstream.moderate":             {"FLUENTPRO_UPSTREAM_MODERATION_MODEL=o"},
 	"roles.azure.endpoint":          {"FLUENTPRO_ROLES_AZURE_KEY=k"},
+	"auth.issuer":                   {someAudience, "FLUENTPRO_AUTH_PASSWORDS=off"},
+	"auth.audience":                 {someIssuer, "FLUENTPRO_AUTH_PASSWORDS=off"},
+	"auth.passwords":                {someIssuer, someAudience},
+	"auth.roles_claim":              {someIssuer, someAudience, "FLUENTPRO_AUTH_PASSWORDS=off"},
+	"auth.auth0.client_id":          {someIssuer, someAudience, "FLUENTPRO_AUTH_PASSWORDS=off"},
 }
 
 func TestUpstreamSettingsAreChecked(t *testing.T) {

@@ -22,6 +22,7 @@ func (c *Config) validate() Problems {
 	v.times()
 	v.limits()
 	v.roles()
+	v.auth()
 	v.background()
 	v.strict()
 	return v.out

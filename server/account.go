@@ -50,7 +50,8 @@ var exampleAccount = authentication.AccountView{
 func (s *Server) accountRoutes(a *api) {
 	password := map[string]any{"password": "correct horse battery"}
 	stored := []fault.Code{fault.StorageUnavailable}
-	guarded := []fault.Code{fault.RateLimited, fault.StorageUnavailable}
+	// Another service may keep password and e-mail; see docs/api.md.
+	guarded := []fault.Code{fault.ExternalAccount, fault.RateLimited, fault.StorageUnavailable, fault.DependencyUnavailable}
 	add(a, route{
 		ID: "update-me", Method: http.MethodPatch, Path: "/me", Tag: tagAccount, Summary: "Change your name", Fails: stored,
 		Request: map[string]any{"full_name": "Ana Souza"}, Response: exampleAccount,

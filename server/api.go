@@ -108,7 +108,8 @@ func (a *api) operation(r route) huma.Operation {
 		codes = append(codes, fault.BadRequest, fault.Invalid, fault.TooLarge, fault.UnsupportedMedia, fault.ForeignOrigin)
 	}
 	if !r.Public {
-		codes = append(codes, fault.Unauthenticated, fault.TokenExpired)
+		// The last three are for tokens of another issuer.
+		codes = append(codes, fault.Unauthenticated, fault.TokenExpired, fault.AccountDisabled, fault.EmailTaken, fault.DependencyUnavailable)
 		op.Security = []map[string][]string{{"bearer": {}}, {"cookie": {}}}
 		op.Middlewares = huma.Middlewares{a.signIn(r.Role)}
 		if r.Role != "" {

@@ -56,7 +56,7 @@ func (s *Server) authenticationRoutes(a *api) {
 		Summary: "Make an account and sign in",
 		Description: "A password has 8 to 128 characters, is taken as it is, and must not be one that everybody would try; a name has 2 to 100 characters of any script. " +
 			"Where sign-ups are confirmed by mail (see server-info) the answer is 202 with pending and nothing else, whether the address is new or not; email_taken does not happen.",
-		Fails: []fault.Code{fault.EmailTaken, fault.RateLimited, fault.StorageUnavailable},
+		Fails: []fault.Code{fault.EmailTaken, fault.ExternalAccount, fault.RateLimited, fault.StorageUnavailable, fault.DependencyUnavailable},
 		Request: map[string]any{"email": "ana@example.com", "password": "correct horse battery", "full_name": "Ana Souza",
 			"accept_terms": true, "age_confirmed": true},
 		Response: example,
@@ -66,7 +66,7 @@ func (s *Server) authenticationRoutes(a *api) {
 		Content: map[string]*huma.MediaType{"application/json": {Schema: created["201"].Content["application/json"].Schema, Example: map[string]any{"pending": true}}}}
 	add(a, route{
 		ID: "login", Method: http.MethodPost, Path: "/auth/login", Tag: tagAuthentication, Public: true,
-		Summary: "Sign in", Fails: []fault.Code{fault.InvalidCredentials, fault.AccountDisabled, fault.RateLimited, fault.StorageUnavailable},
+		Summary: "Sign in", Fails: []fault.Code{fault.InvalidCredentials, fault.AccountDisabled, fault.EmailTaken, fault.ExternalAccount, fault.RateLimited, fault.StorageUnavailable, fault.DependencyUnavailable},
 		Description: "An unknown e-mail and a wrong password are told alike. Signing in brings an account back that its learner deactivated.",
 		Request:     map[string]any{"email": "ana@example.com", "password": "correct horse battery"}, Response: example,
 	}, s.login)
@@ -75,7 +75,7 @@ func (s *Server) authenticationRoutes(a *api) {
 		Summary: "Get new tokens for a refresh token",
 		Description: "A refresh token works once; the one just replaced works for 10 seconds more, in case the answer was lost. " +
 			"Using an older one ends this login everywhere. Without a token in the body the cookie's is used, and the answer is in cookies too.",
-		Fails:   []fault.Code{fault.Unauthenticated, fault.TokenExpired, fault.RefreshReused, fault.StorageUnavailable},
+		Fails:   []fault.Code{fault.Unauthenticated, fault.TokenExpired, fault.RefreshReused, fault.StorageUnavailable, fault.DependencyUnavailable},
 		Request: map[string]any{"refresh_token": "kZ3v…"}, Response: example,
 	}, s.refresh)
 	add(a, route{
@@ -83,7 +83,7 @@ func (s *Server) authenticationRoutes(a *api) {
 		Summary: "End this login, or all of yours",
 		Description: "Names the login by the refresh token in the body, else by the cookies or the access token; repeatable. " +
 			"Its access tokens are refused and its connections closed within seconds, on every node. With all, every device is signed out.",
-		Fails: []fault.Code{fault.StorageUnavailable}, Request: map[string]any{"refresh_token": "kZ3v…", "all": false},
+		Fails: []fault.Code{fault.StorageUnavailable, fault.DependencyUnavailable}, Request: map[string]any{"refresh_token": "kZ3v…", "all": false},
 	}, s.logout)
 	add(a, route{
 		ID: "get-me", Method: http.MethodGet, Path: "/me", Tag: tagAuthentication,

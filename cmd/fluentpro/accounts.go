@@ -137,7 +137,12 @@ func openAccounts(ctx context.Context, c *call) (*authentication.Service, func()
 		closeDB()
 		return nil, nil, c.fail(exitUsage, "%v", err)
 	}
-	s, err := authentication.New(ctx, authsql.New(db), accountsConfig(cfg, db, back, cfg.PageURL(cfg.Listen)))
+	accounts := accountsConfig(cfg, db, back, cfg.PageURL(cfg.Listen))
+	if _, err := believe(&accounts, cfg, nil, nil, slog.Default()); err != nil {
+		closeDB()
+		return nil, nil, c.fail(exitUsage, "%v", err)
+	}
+	s, err := authentication.New(ctx, authsql.New(db), accounts)
 	if err != nil {
 		closeDB()
 		return nil, nil, c.fail(exitUnavailable, "%v", err)

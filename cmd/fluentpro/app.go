@@ -19,6 +19,7 @@ import (
 	"github.com/fluentpro/fluentpro/conversation/redislog"
 	"github.com/fluentpro/fluentpro/conversation/sqlstore"
 	"github.com/fluentpro/fluentpro/domains/authentication"
+	"github.com/fluentpro/fluentpro/domains/authentication/oidc"
 	"github.com/fluentpro/fluentpro/domains/authentication/redisguard"
 	authsql "github.com/fluentpro/fluentpro/domains/authentication/sqlstore"
 	"github.com/fluentpro/fluentpro/domains/events/redisbus"
@@ -48,7 +49,7 @@ type App struct {
 	redis  *redisClients
 	model  *fake.Server // the scripted partner, nil with a real upstream
 	client *openai.Router
-	// embedder is the first upstream, outward what Azure is called over.
+	// embedder is the first upstream, outward what Azure and issuers are called over.
 	embedder *openai.Client
 	outward  *http.Transport
 	calls    callRing
@@ -67,6 +68,7 @@ type App struct {
 	hub      *streaming.Hub
 	sessions *sessions.Manager
 	auth     *authentication.Service
+	issuer   *oidc.Verifier // somebody else's tokens, nil for nobody's
 
 	// front is what wireFront takes over from wireCore.
 	front struct {
@@ -209,8 +211,12 @@ func (a *App) wireCore(ctx context.Context) error {
 // wireFront makes sessions and the two listeners' handlers.
 func (a *App) wireFront(ctx context.Context) error {
 	accounts := accountsConfig(a.cfg, a.db, a.back, a.cfg.PageURL(a.listener.Addr().String()))
-	accounts.Log, accounts.Closer, accounts.Mailer = a.log, authentication.CloserFunc(a.loginEnded), a.back.duties
+	accounts.Log, accounts.Closer, accounts.Mailer, accounts.Registerer = a.log, authentication.CloserFunc(a.loginEnded), a.back.duties, a.reg
 	accounts.Attempts, accounts.Guarded = redisguard.New(a.redis.calls), guarded(a.reg)
+	var err error
+	if a.issuer, err = believe(&accounts, a.cfg, a.outward, a.reg, a.log); err != nil {
+		return err
+	}
 	auth, err := authentication.New(ctx, authsql.New(a.db), accounts)
 	if err != nil {
 		return err
@@ -236,7 +242,7 @@ func (a *App) wireFront(ctx context.Context) error {
 	}
 	checks := a.checks()
 	old, err := v1.New(v1.Deps{Authentication: auth, Onboarding: a.front.onboarding, Interviews: interviews{a.engine, a.front.store},
-		Healthy: server.Ready(checks), Version: buildinfo.Read().Version, Environment: a.cfg.Profile})
+		Healthy: server.Ready(checks), Version: buildinfo.Read().Version, Environment: a.cfg.Profile, External: a.cfg.Passwords() == configs.PasswordsAuth0})
 	if err != nil {
 		return err
 	}
@@ -275,6 +281,9 @@ func (a *App) run(ctx context.Context) error {
 		coreWG.Go(func() { _ = fn(core) }) // these end only with their context
 	}
 	coreWG.Go(func() { a.auth.Run(core) })
+	if a.issuer != nil {
+		coreWG.Go(func() { a.issuer.Run(core) })
+	}
 	runWG.Go(func() { _ = a.runner.Run(runs) })
 	claimWG.Go(func() { _ = a.claimer.Run(claims) })
 	for _, fn := range a.back.parts() {

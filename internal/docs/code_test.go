@@ -76,7 +76,7 @@ func TestNamedVariablesAreSettings(t *testing.T) {
 		}
 	}
 	for path, text := range documents(t) {
-		for _, name := range regexp.MustCompile(`FLUENTPRO_[A-Z_]*[A-Z]`).FindAllString(text, -1) {
+		for _, name := range regexp.MustCompile(`FLUENTPRO_[A-Z0-9_]*[A-Z0-9]`).FindAllString(text, -1) {
 			if !strings.HasPrefix(name, configs.EnvPrefix+"TEST_") && !slices.Contains(known, name) {
 				t.Errorf("%s names %s, which is not a setting", path, name)
 			}

@@ -76,9 +76,9 @@ func birthNeeded(err error) error {
 	return &out
 }
 
-// login tells an unknown e-mail and a wrong password alike; the old 404 for an
-// account that exists at the issuer only cannot happen, because both are made
-// in one step.
+// login tells an unknown e-mail and a wrong password alike. The old 404 is for
+// somebody with the right password of another issuer's account who never signed
+// up here.
 func (a *API) login(ctx context.Context, r *Request) (Answer, error) {
 	in, err := read[struct {
 		Email    string `json:"email"`
@@ -92,7 +92,7 @@ func (a *API) login(ctx context.Context, r *Request) (Answer, error) {
 	case in.Password == "":
 		return Answer{}, required("password")
 	}
-	got, err := a.auth.Login(ctx, authentication.LoginInput{Email: in.Email, Password: in.Password, RemoteIP: r.RemoteIP})
+	got, err := a.auth.Login(ctx, authentication.LoginInput{Email: in.Email, Password: in.Password, RemoteIP: r.RemoteIP, KnownOnly: true})
 	if err != nil {
 		return Answer{}, err
 	}
