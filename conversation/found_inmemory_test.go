@@ -179,7 +179,7 @@ func TestStopWhileAnAnswerIsLost(t *testing.T) {
 				if err != nil || st.State != "stopping" {
 					t.Fatalf("got %+v (%v)", st, err)
 				}
-				for range 20 {
+				for range 50 {
 					<-time.After(100 * time.Millisecond)
 				}
 				r, err := n.store.RunState(t.Context(), owner, n.id, run)
@@ -187,6 +187,47 @@ func TestStopWhileAnAnswerIsLost(t *testing.T) {
 					t.Fatalf("%s with %q (%v), want the four words that the log has", r.State, r.Text, err)
 				}
 				n.down.Store(false)
+			})
+		})
+	}
+}
+
+// TestStopWhoseMarkWasNotHeard: the mark stands in the log, and neither who set
+// it nor the writer, whose next piece it refused, was told in time. The reply
+// ends at the mark all the same, which viewers have seen.
+func TestStopWhoseMarkWasNotHeard(t *testing.T) {
+	t.Parallel()
+	for name, refused := range map[string]bool{"the piece was refused": true, "nothing was answered": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := &model{words: 9}
+			inBubble(t, m, func(t *testing.T, n *inMemory) {
+				m.gate = make(chan struct{}) // of the bubble
+				run := n.send(t)
+				for range 3 {
+					m.gate <- struct{}{}
+				}
+				synctest.Wait()
+				stop := "log.stop"
+				n.lose.Store(&stop)
+				st, err := n.engine.Cancel(t.Context(), owner, n.id, run)
+				if err != nil || st.State != "stopping" || !n.down.Load() {
+					t.Fatalf("got %+v (%v)", st, err)
+				}
+				if refused {
+					// One answer, then nothing for longer than anybody waits.
+					n.lose.Store(&stop)
+					n.down.Store(false)
+				}
+				m.gate <- struct{}{}
+				if <-time.After(900 * time.Millisecond); refused {
+					<-time.After(9 * time.Second)
+				}
+				n.down.Store(false)
+				r, told := n.ended(t, run)
+				if r.State != conversation.RunStopped || r.Text != answer(3) || told != answer(3) {
+					t.Fatalf("%s with %q, the log tells %q, want the three words before the mark", r.State, r.Text, told)
+				}
 			})
 		})
 	}

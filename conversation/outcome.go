@@ -37,6 +37,10 @@ func (r *Runner) outcome(ctx, gctx context.Context, claim *Claim, p *pen, st Sta
 	return r.fail(ctx, claim, b, text, gerr)
 }
 
+// stopPatience is how long a stopped writer asks Redis where the mark stands,
+// which viewers may have seen.
+const stopPatience = 3 * time.Second
+
 // stopped ends a run at its stop mark: exactly the text that is in the log.
 func (r *Runner) stopped(ctx context.Context, claim *Claim, p *pen) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
@@ -50,12 +54,19 @@ func (r *Runner) stopped(ctx context.Context, claim *Claim, p *pen) error {
 	if !claim.Log.Zero() {
 		ep = claim.Log // a rebuild that was not heard has shown text there
 	}
-	if b, err := r.log.Stop(ctx, claim.Run.Conversation, ep, claim.Run.No); err == nil {
+	b, err := r.log.Stop(ctx, claim.Run.Conversation, ep, claim.Run.No)
+	for begun := time.Now(); errors.Is(err, ErrLogDown) && time.Since(begun) < stopPatience; {
+		if err := sleep(ctx, 50*time.Millisecond); err != nil {
+			break
+		}
+		b, err = r.log.Stop(ctx, claim.Run.Conversation, ep, claim.Run.No)
+	}
+	if err == nil {
 		text = b.Text
 	} else if errors.Is(err, ErrLogNotOpen) && ep == p.ep {
 		return errStopped // somebody has committed the end
 	}
-	err := r.finish(ctx, claim, Began{Epoch: p.ep, Base: p.base}, Finishing{State: RunStopped, Text: text})
+	err = r.finish(ctx, claim, Began{Epoch: p.ep, Base: p.base}, Finishing{State: RunStopped, Text: text})
 	if err == nil || errors.Is(err, ErrFenced) {
 		return errStopped
 	}

@@ -219,6 +219,7 @@ func (p *pen) put(ctx context.Context, batch string) error {
 		case errors.Is(err, ErrFenced):
 			return ErrFenced
 		case errors.Is(err, ErrLogStopped):
+			p.tried = p.sent // had it been added by an earlier try it would be OK
 			return errStopped
 		case errors.Is(err, ErrLogMissing), errors.Is(err, ErrLogEpoch), errors.Is(err, ErrLogRebegin), errors.As(err, &gap):
 			// Redis lost the log or a part of it. This writer has the whole

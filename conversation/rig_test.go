@@ -134,6 +134,8 @@ type rigOptions struct {
 	observe    func(conversation.ID, conversation.Epoch, conversation.Event)
 	// lossy stands between the runner and its log.
 	lossy func(conversation.Log) conversation.Log
+	// keep stands between the keeper and its log.
+	keep func(conversation.Log) conversation.Log
 	// store stands between the core and SQL.
 	store    func(conversation.Store) conversation.Store
 	patience time.Duration
@@ -159,7 +161,11 @@ func newNode(t *testing.T, db *sqldb.DB, addr string, m conversation.Model, o ri
 	n.log = redislog.New(rdb, n.store, redislog.Options{Mode: o.mode})
 	n.locks = redislog.NewLocks(rdb, 300*time.Millisecond)
 	n.bell = redislog.NewBell(rdb, lg)
-	n.keeper = conversation.NewKeeper(n.store, n.log, o.observe)
+	var kept conversation.Log = n.log
+	if o.keep != nil {
+		kept = o.keep(kept)
+	}
+	n.keeper = conversation.NewKeeper(n.store, kept, o.observe)
 	var err error
 	n.members, err = conversation.Join(t.Context(), n.store, conversation.Node{ID: conversation.NewNodeID(), Instance: o.instance, BootID: "b", Addr: "127.0.0.1:1", Version: "test"},
 		conversation.MembershipConfig{Solo: o.solo, Beat: 100 * time.Millisecond, Suspect: 300 * time.Millisecond, Stale: time.Second}, lg)
