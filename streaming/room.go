@@ -32,6 +32,8 @@ type room struct {
 	gone    bool // erased: there is no such conversation any more
 	writing bool // a run is open
 	wanting bool // a viewer waits for a read that failed
+	tries   int  // looks of fails since it failed
+	well    int  // times in a row that fails found nothing
 	ring    []ringEvent
 	bytes   int
 	feeds   map[*feed]struct{}
@@ -301,17 +303,29 @@ func (r *room) busy() bool {
 	return r.writing || r.wanting || r.err != nil || r.epoch.Zero()
 }
 
-// fails reports a room that could not read its log, and lets viewers try again
-// whose own read failed.
+// fails reports a room that could not read its log and is to try again, and
+// lets viewers try again whose own read failed: twice at once, then at the pace
+// of the polls, so that a Redis that is only slow is not asked ever more.
 func (r *room) fails() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	failed := r.wanting || r.err != nil
+	if !r.wanting && r.err == nil {
+		// A viewer's try takes its time; only a while without one is health.
+		if r.well++; r.well >= 5 {
+			r.tries = 0
+		}
+		return false
+	}
+	r.well = 0
+	r.tries++
+	if r.tries > 2 && r.tries%5 != 0 {
+		return false
+	}
 	if r.wanting {
 		r.wanting = false
 		r.wakeAll()
 	}
-	return failed
+	return true
 }
 
 func (r *room) factsKnown() (int64, bool) {

@@ -75,6 +75,8 @@ type Log struct {
 	appends *combiner
 	// gate spares callers the wait for a Redis that hangs; nil on a cluster.
 	gate *gate
+	// heavy bounds the calls that carry a whole conversation.
+	heavy turnstile
 	// listens tells whether this node hears a channel's bell.
 	listens func(channel string) bool
 }
@@ -94,7 +96,7 @@ func New(rdb redis.UniversalClient, reg Registry, opts Options) *Log {
 		opts.Timeout = 300 * time.Millisecond
 	}
 	_, cluster := rdb.(*redis.ClusterClient)
-	l := &Log{rdb: rdb, opts: opts, inc: &incarnations{
+	l := &Log{rdb: rdb, opts: opts, heavy: make(turnstile, wide), inc: &incarnations{
 		rdb: rdb, mode: opts.Mode, cluster: cluster, reg: reg, byShard: map[int]incarnation{}, known: map[string]int64{},
 	}}
 	l.listens = func(string) bool { return false }
@@ -130,6 +132,12 @@ func (l *Log) Incarnation(ctx context.Context, id conversation.ID) (int64, error
 // run executes a script in the right incarnation; an INC answer is met by
 // learning the new one and building the call anew, keys included.
 func (l *Log) run(ctx context.Context, sc *redis.Script, id conversation.ID, args ...any) ([]string, error) {
+	if sc == activeScript || sc == readScript || sc == createScript {
+		if err := l.heavy.pass(ctx); err != nil {
+			return nil, err
+		}
+		defer l.heavy.leave()
+	}
 	return guarded(ctx, l.gate, func() ([]string, error) { return l.runOpen(ctx, sc, id, args) })
 }
 
