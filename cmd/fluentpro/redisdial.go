@@ -21,7 +21,7 @@ func redisDialer(timeout time.Duration, secure *tls.Config) func(context.Context
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := dial(ctx, network, addr)
 		if err != nil {
-			return unreached{err}, nil
+			return unreached{err}, nil //nolint:nilerr // told at its first use, see above
 		}
 		return conn, nil
 	}
