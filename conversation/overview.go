@@ -28,3 +28,31 @@ type Overview struct {
 	// Age is seconds since the open run, or else the conversation, last changed.
 	Age float64 `json:"age_s"`
 }
+
+// Tree is how a conversation's runs hang together, for operators: numbers,
+// ids and states, no text.
+type Tree struct {
+	// Head is the tip of the branch that is shown.
+	Head Head `json:"head"`
+	// Branches counts all tips.
+	Branches int64 `json:"branches"`
+	// Runs are the newest, newest first; More says that there are older ones.
+	Runs []TreeRun `json:"runs"`
+	More bool      `json:"more,omitempty"`
+}
+
+// TreeRun is a run and its place in the tree.
+type TreeRun struct {
+	Run int64 `json:"run"`
+	// Parent is the learner's turn that the run answers and ParentID its
+	// message id; 0 and "" for none.
+	Parent   int64  `json:"parent"`
+	ParentID string `json:"parent_id,omitempty"`
+	// After is the run before Parent on the branch, 0 for none.
+	After int64 `json:"after,omitempty"`
+	// Attempt is 0 before a node has claimed the run.
+	Attempt int64  `json:"attempt"`
+	State   string `json:"state"`
+	// Tip says that a branch ends here.
+	Tip bool `json:"tip"`
+}

@@ -37,6 +37,17 @@ type report struct {
 		Last          int64 `json:"last_seq"`
 		OpenRun       int64 `json:"open_run"`
 		TextLen       int64 `json:"text_len"`
+		Head          struct{ Run, Turn int64 }
+	}
+	Tree *struct {
+		Head     struct{ Run, Turn int64 }
+		Branches int64
+		Runs     []struct {
+			Run, Parent, After, Attempt int64
+			ParentID                    string `json:"parent_id"`
+			State                       string
+			Tip                         bool
+		}
 	}
 	Lock *struct {
 		Node string
@@ -127,6 +138,8 @@ func TestE2EInspectorDuringATakeover(t *testing.T) {
 		t.Errorf("fence %d in SQL, %d in the log; run %d in SQL, %d in the log", r.SQL.Fence, r.Log.Fence, r.SQL.Run.Run, r.Log.OpenRun)
 	case r.Lock.Node != r.Owner.ID || r.Lock.Run != run || r.Lock.TTL <= 0:
 		t.Errorf("the lock is %+v, the owner %s", r.Lock, r.Owner.ID)
+	case r.Tree == nil || r.Tree.Head.Run != run || r.Tree.Head != r.Log.Head || r.Tree.Branches != 1 || len(r.Tree.Runs) == 0 || r.Tree.Runs[0].State != "running" || r.Tree.Runs[0].ParentID == "":
+		t.Errorf("tree %+v, head %+v in the log", r.Tree, r.Log.Head)
 	case r.Log.Epoch != r.SQL.LogEpoch || r.Log.Epoch == "" || !strings.HasPrefix(r.Log.Cursor, r.Log.Epoch):
 		t.Errorf("epoch %q in the log, %q in SQL, cursor %q", r.Log.Epoch, r.SQL.LogEpoch, r.Log.Cursor)
 	case len(r.Anomalies) != 0 || len(r.Unknown) != 0:

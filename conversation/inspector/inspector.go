@@ -1,7 +1,7 @@
 // Package inspector tells an operator, read-only and without a word of
 // learner text, what is going on in a conversation: who writes, under which
-// lock and fence, where the log stands, who watches and how far behind, what
-// looks wrong, and what the system will do about it by itself. It asks every
+// lock and fence, where the log stands, how its branches hang together, who
+// watches and how far behind, what looks wrong, and what the system will do about it by itself. It asks every
 // source at once with a deadline each, so that it answers with what it knows
 // while Redis or SQL hangs.
 package inspector
@@ -25,6 +25,7 @@ type Store interface {
 	Load(ctx context.Context, id conversation.ID) (conversation.Record, error)
 	Members(ctx context.Context) ([]conversation.Member, error)
 	Overview(ctx context.Context, f conversation.OverviewFilter) ([]conversation.Overview, error)
+	Tree(ctx context.Context, id conversation.ID, limit int) (conversation.Tree, error)
 }
 
 // Log is what it reads of the live side.

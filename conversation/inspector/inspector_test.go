@@ -28,6 +28,8 @@ type sources struct {
 	id       conversation.ID
 	rec      conversation.Record
 	recErr   error
+	tree     conversation.Tree
+	treeErr  error
 	act      conversation.Active
 	actErr   error
 	holder   *conversation.LockHolder
@@ -66,6 +68,14 @@ func (s *sources) Overview(ctx context.Context, f conversation.OverviewFilter) (
 		s.asked = f
 	}
 	return s.list, errors.Join(s.wait(ctx, "sql"), s.recErr)
+}
+
+func (s *sources) Tree(ctx context.Context, _ conversation.ID, limit int) (conversation.Tree, error) {
+	tree := s.tree
+	if len(tree.Runs) > limit {
+		tree.Runs, tree.More = tree.Runs[:limit], true
+	}
+	return tree, errors.Join(s.wait(ctx, "sql"), s.treeErr)
 }
 
 type logSide struct{ *sources }
@@ -119,8 +129,11 @@ func writing() *sources {
 		rec: conversation.Record{Header: h, Fence: 6, Log: ep, Facts: 2, Turns: turns, Running: &conversation.RunRow{
 			Run: conversation.Run{Conversation: id, No: 2, Purpose: "partner", Attempt: 1, Correlation: "req-1"}, State: conversation.RunRunning,
 			Fence: 6, Owner: "n2", Text: secret, Updated: time.Now().UnixMicro()}},
+		tree: conversation.Tree{Head: conversation.Head{Run: 2, Turn: 1}, Branches: 2, Runs: []conversation.TreeRun{
+			{Run: 2, Parent: 1, ParentID: "m1", Attempt: 1, State: conversation.RunRunning, Tip: true},
+			{Run: 1, Parent: 1, ParentID: "m1", Attempt: 1, State: conversation.RunCompleted, Tip: true}}},
 		act: conversation.Active{Epoch: ep, Fence: 6, Top: 9, Low: 1, Facts: 2, OpenLen: 21, StopAt: -1,
-			State: conversation.State{Header: h, Turns: turns, Open: &conversation.OpenReply{Run: 2, Attempt: 1, Base: 1, Text: secret}}},
+			State: conversation.State{Header: h, Turns: turns, Head: conversation.Head{Run: 2, Turn: 1}, Open: &conversation.OpenReply{Run: 2, Attempt: 1, Base: 1, Text: secret}}},
 		holder: &conversation.LockHolder{LockOwner: conversation.LockOwner{Node: "n2", Run: 2, Since: time.Now().UnixMilli()}, TTL: 2 * time.Second},
 		members: []conversation.Member{{Node: conversation.Node{ID: "n1"}, State: "active"}, {Node: conversation.Node{ID: "n2", Instance: "i2", Addr: "a2", Version: "v"}, State: "active", AgeMicros: 200_000},
 			{Node: conversation.Node{ID: "n3"}, State: "dead", AgeMicros: 100_000}},
@@ -147,12 +160,15 @@ func TestReportInGoodOrder(t *testing.T) {
 	if q := r.SQL; q == nil || q.Fence != 6 || q.Facts != 2 || q.LogEpoch != "3.k9" || q.Run == nil || q.Run.Node != "n2" || q.Run.Correlation != "req-1" || q.Run.Age > 60 {
 		t.Errorf("sql %+v", r.SQL)
 	}
-	want := &inspector.LogReport{Incarnation: 7, Epoch: "3.k9", Fence: 6, First: 1, Last: 9, Cursor: "3.k9.9", Facts: 2, OpenRun: 2, Attempt: 1, Base: 1, TextLen: 21, StopAt: &stop}
+	want := &inspector.LogReport{Incarnation: 7, Epoch: "3.k9", Fence: 6, First: 1, Last: 9, Cursor: "3.k9.9", Facts: 2, Head: conversation.Head{Run: 2, Turn: 1}, OpenRun: 2, Attempt: 1, Base: 1, TextLen: 21, StopAt: &stop}
 	if !reflect.DeepEqual(r.Log, want) {
 		t.Errorf("log %+v", r.Log)
 	}
 	if r.Owner == nil || !r.Owner.Alive || r.Owner.Addr != "a2" || r.Lock == nil || r.Lock.TTL != 2 {
 		t.Errorf("owner %+v, lock %+v", r.Owner, r.Lock)
+	}
+	if r.Tree == nil || !reflect.DeepEqual(*r.Tree, s.tree) {
+		t.Errorf("tree %+v", r.Tree)
 	}
 	b, err := json.Marshal(r)
 	if err != nil || strings.Contains(string(b), secret) {
@@ -265,7 +281,7 @@ func TestSourcesThatHang(t *testing.T) {
 				if r.State != "writing" || r.Owner == nil || r.Next == "" {
 					t.Errorf("state %s, owner %+v", r.State, r.Owner)
 				}
-				if strings.Contains(hang, "sql") != (r.SQL == nil) || strings.Contains(hang, "redis") != (r.Log == nil) || strings.Contains(hang, "lock") != (r.Lock == nil) {
+				if strings.Contains(hang, "sql") != (r.SQL == nil) || (r.SQL == nil) != (r.Tree == nil) || strings.Contains(hang, "redis") != (r.Log == nil) || strings.Contains(hang, "lock") != (r.Lock == nil) {
 					t.Errorf("report %+v", r)
 				}
 				if r.Log != nil && (r.Learner != "learner-1" || r.Turns != 1) {
@@ -275,6 +291,22 @@ func TestSourcesThatHang(t *testing.T) {
 				synctest.Wait()
 			})
 		})
+	}
+}
+
+// TestTreeAlone: a tree that cannot be read is named, and costs nothing else.
+func TestTreeAlone(t *testing.T) {
+	t.Parallel()
+	s := writing()
+	s.treeErr = errors.New("pq: out of memory for bob")
+	r := s.get(t)
+	if want := []inspector.Source{{Source: "tree", Error: "failed"}}; !slices.Equal(r.Unknown, want) || r.Tree != nil || r.SQL == nil || r.State != "writing" {
+		t.Errorf("unknown %+v, tree %+v, sql %+v", r.Unknown, r.Tree, r.SQL)
+	}
+	s = writing()
+	s.tree.Runs = make([]conversation.TreeRun, 1000)
+	if r := s.get(t); r.Tree == nil || len(r.Tree.Runs) > 50 || !r.Tree.More {
+		t.Errorf("a long talk is shown whole: %d runs", len(r.Tree.Runs))
 	}
 }
 

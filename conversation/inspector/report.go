@@ -27,6 +27,8 @@ type Report struct {
 	Unknown   []Source  `json:"unknown,omitempty"`
 	// Node answered.
 	Node string `json:"node"`
+	// Tree is how the newest treeRuns runs hang together.
+	Tree *conversation.Tree `json:"tree,omitempty"`
 }
 
 // SQLReport is what the authority says.
@@ -59,11 +61,13 @@ type LogReport struct {
 	Last        int64  `json:"last_seq"`
 	Cursor      string `json:"cursor"`
 	Facts       int64  `json:"facts"`
-	OpenRun     int64  `json:"open_run,omitempty"`
-	Attempt     int64  `json:"attempt,omitempty"`
-	Base        int64  `json:"base,omitempty"`
-	TextLen     int64  `json:"text_len,omitempty"`
-	StopAt      *int64 `json:"stop_at,omitempty"`
+	// Head is the tip of the branch that readers of the log see shown.
+	Head    conversation.Head `json:"head,omitzero"`
+	OpenRun int64             `json:"open_run,omitempty"`
+	Attempt int64             `json:"attempt,omitempty"`
+	Base    int64             `json:"base,omitempty"`
+	TextLen int64             `json:"text_len,omitempty"`
+	StopAt  *int64            `json:"stop_at,omitempty"`
 }
 
 // LockReport is the conversation's lock.
@@ -86,6 +90,9 @@ type Anomaly struct {
 	Detail string `json:"detail"`
 }
 
+// treeRuns is how many runs a report shows: what somebody reads.
+const treeRuns = 20
+
 // Get reports on one conversation. It is an error only when no source knows it.
 func (in *Inspector) Get(ctx context.Context, id string) (any, error) {
 	cid, err := conversation.ParseID(id)
@@ -95,17 +102,21 @@ func (in *Inspector) Get(ctx context.Context, id string) (any, error) {
 	ctx, cancel := context.WithTimeout(ctx, in.timeout())
 	defer cancel()
 	var (
-		wg                                       sync.WaitGroup
-		rec                                      conversation.Record
-		act                                      conversation.Active
-		holder                                   *conversation.LockHolder
-		members                                  []conversation.Member
-		stored                                   []Viewer
-		inc                                      int64
-		recErr, actErr, lockErr, memErr, viewErr error
+		wg                                                sync.WaitGroup
+		rec                                               conversation.Record
+		act                                               conversation.Active
+		holder                                            *conversation.LockHolder
+		members                                           []conversation.Member
+		stored                                            []Viewer
+		inc                                               int64
+		tree                                              conversation.Tree
+		recErr, treeErr, actErr, lockErr, memErr, viewErr error
 	)
 	wg.Go(func() {
 		rec, recErr = bounded(ctx, func() (conversation.Record, error) { return in.Store.Load(ctx, cid) })
+	})
+	wg.Go(func() {
+		tree, treeErr = bounded(ctx, func() (conversation.Tree, error) { return in.Store.Tree(ctx, cid, treeRuns) })
 	})
 	wg.Go(func() {
 		act, actErr = bounded(ctx, func() (conversation.Active, error) { return in.Log.Active(ctx, cid) })
@@ -132,6 +143,11 @@ func (in *Inspector) Get(ctx context.Context, id string) (any, error) {
 		}
 	}
 	unknown("sql", recErr)
+	if treeErr == nil {
+		r.Tree = &tree
+	} else if recErr == nil { // else it is said already
+		unknown("tree", treeErr)
+	}
 	if !errors.Is(actErr, conversation.ErrLogMissing) {
 		unknown("redis", actErr)
 	}
@@ -206,7 +222,7 @@ func (in *Inspector) fillLocal(r *Report, id conversation.ID) {
 
 func fillLog(r *Report, a conversation.Active, inc int64) {
 	l := &LogReport{Incarnation: inc, Epoch: a.Epoch.String(), Fence: a.Fence, First: a.Low, Last: a.Top,
-		Cursor: conversation.Cursor{Epoch: a.Epoch, Seq: a.Top}.String(), Facts: a.Facts}
+		Cursor: conversation.Cursor{Epoch: a.Epoch, Seq: a.Top}.String(), Facts: a.Facts, Head: a.State.Head}
 	if o := a.State.Open; o != nil {
 		l.OpenRun, l.Attempt, l.Base, l.TextLen = o.Run, o.Attempt, o.Base, a.OpenLen
 	}

@@ -40,3 +40,42 @@ func (s *Store) Overview(ctx context.Context, f conversation.OverviewFilter) ([]
 	}
 	return out, nil
 }
+
+// endsBranch holds of runs r after whose reply nobody wrote, and of the tip of
+// the shown branch. It takes the conversation and that tip.
+const endsBranch = `(r.run NOT IN (SELECT CASE WHEN t.after_run >= 0 THEN t.after_run ELSE t.run - 1 END
+	FROM turns t WHERE t.conversation = ? AND t.author = 'learner') OR r.run = ?)`
+
+// Tree reads the newest limit runs of anybody's conversation with their places
+// in it, for operators. A run that is accepted meanwhile may be in one part of
+// the answer only.
+func (s *Store) Tree(ctx context.Context, id conversation.ID, limit int) (conversation.Tree, error) {
+	tree := conversation.Tree{Runs: []conversation.TreeRun{}}
+	r, err := s.row(ctx, id, "", "")
+	if err != nil {
+		return tree, err
+	}
+	if tree.Head, err = s.head(ctx, r); err != nil {
+		return tree, fmt.Errorf("read head: %w", err)
+	}
+	err = s.conn(ctx).QueryRowContext(ctx, "SELECT count(*) FROM runs r WHERE r.conversation = ? AND "+endsBranch, id, id, tree.Head.Run).Scan(&tree.Branches)
+	if err != nil {
+		return tree, fmt.Errorf("count branches: %w", err)
+	}
+	err = s.each(ctx, func(rows *sql.Rows) error {
+		var run conversation.TreeRun
+		var before int64 // the turn before Parent, which After tells better
+		err := rows.Scan(&run.Run, &run.Parent, &run.ParentID, &run.Attempt, &run.State, &run.Tip, &before, &run.After)
+		tree.Runs = append(tree.Runs, run)
+		return err
+	}, "SELECT r.run, r.parent, coalesce(t.id, ''), r.attempt, r.state, "+endsBranch+", "+turnLinks+`
+		FROM runs r LEFT JOIN turns t ON t.conversation = r.conversation AND t.n = r.parent
+		WHERE r.conversation = ? ORDER BY r.run DESC LIMIT ?`, id, tree.Head.Run, id, limit+1)
+	if err != nil {
+		return tree, fmt.Errorf("read tree: %w", err)
+	}
+	if len(tree.Runs) > limit {
+		tree.Runs, tree.More = tree.Runs[:limit], true
+	}
+	return tree, nil
+}
