@@ -1,10 +1,10 @@
 #!/bin/sh
 # Measures delay and CPU per token beside a bare relay, memory per idle
-# connection, and the time from kill -9 to the next character, and prints
-# Markdown. docs/benchmarks.md says how to read it. "chaos" breaks nodes, Redis
+# connection, the time from kill -9 to the next character, and what Redis holds,
+# and prints Markdown. docs/benchmarks.md says how to read it. "chaos" breaks nodes, Redis
 # and SQL instead, and docs/reliability.md says what must hold.
 #
-#   scripts/bench.sh [relay|idle|kill|resume|observers|slow|scale|chaos [FLAG…]]
+#   scripts/bench.sh [relay|idle|kill|resume|observers|slow|memory|scale|chaos [FLAG…]]
 #
 # Without arguments all but scale and chaos, which take long.
 #
@@ -18,8 +18,8 @@ set -eu
 . "$root/scripts/postgres.sh"
 
 case "${1:-all}" in
-relay | idle | kill | resume | observers | slow | scale | chaos | all) ;;
-*) die "usage: scripts/bench.sh [relay|idle|kill|resume|observers|slow|scale|chaos [FLAG…]]" ;;
+relay | idle | kill | resume | observers | slow | memory | scale | chaos | all) ;;
+*) die "usage: scripts/bench.sh [relay|idle|kill|resume|observers|slow|memory|scale|chaos [FLAG…]]" ;;
 esac
 have redis-server || apt_install "the benchmarks use a real Redis" redis-server
 
@@ -43,7 +43,7 @@ if [ $# -gt 0 ]; then
 	"$work/fluentpro" bench "$@"
 	exit
 fi
-for what in relay idle kill resume observers slow; do
+for what in relay idle kill resume observers slow memory; do
 	say "$what"
 	printf '\n## %s\n\n' "$what"
 	"$work/fluentpro" bench $what

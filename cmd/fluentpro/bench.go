@@ -86,7 +86,7 @@ func benchCommands() []*command {
 				}
 			},
 		},
-		scaleCommand(needs), resumeCommand(needs), observersCommand(needs), slowCommand(needs),
+		scaleCommand(needs), resumeCommand(needs), observersCommand(needs), slowCommand(needs), memoryCommand(needs),
 		chaosCommand(),
 		{
 			name: "switch", short: "break off and resume at random moments, over another transport each time", long: needs,

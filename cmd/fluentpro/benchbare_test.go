@@ -69,6 +69,8 @@ func TestBenchRefusesNonsense(t *testing.T) {
 		{"bench", "resume", "--database-url", "postgres://x", "--cuts", "100"},
 		{"bench", "observers", "--database-url", "postgres://x", "--observers", "0"},
 		{"bench", "slow", "--database-url", "postgres://x", "--megabytes", "0"},
+		{"bench", "memory", "--database-url", "postgres://x", "--conversations", "0"},
+		{"bench", "memory", "--database-url", "postgres://x", "--rate", "0"},
 		{"bench", "switch", "--database-url", "postgres://x", "--hold", "0s"},
 		{"bench", "relay"}, // no database
 	} {
@@ -96,6 +98,7 @@ func TestBenchOfViewers(t *testing.T) {
 		"resume":    {[]string{"--learners", "3", "--tokens", "60", "--rate", "100"}, "| 0 | 0, 0 |"},
 		"observers": {[]string{"--observers", "5", "--rate", "300"}, "| 0, 0 |"},
 		"slow":      {[]string{"--viewers", "2", "--megabytes", "1"}, "| 2 | 1."},
+		"memory":    {[]string{"--conversations", "1", "--rate", "1000"}, "| 1 live | "},
 		"scale":     {[]string{"--learners", "2", "--nodes", "2", "--window", "1s"}, "| 2 | server |"},
 	} {
 		t.Run(name, func(t *testing.T) {

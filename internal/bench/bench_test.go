@@ -232,3 +232,20 @@ func TestReportsOfViewersAreTables(t *testing.T) {
 		}
 	}
 }
+
+func TestTheReportOfMemoryIsATable(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	WriteMemory(&b, []Footprint{
+		{State: "at rest, just ended", Conversations: 2, Kinds: map[string]int64{"m": 2 << 10, "l": 20 << 10, "t": 4 << 10, "h": 2 << 10, "visits": 1 << 10}, Entries: 30, Used: 40 << 10},
+		{State: "live", Conversations: 4, Kinds: map[string]int64{"l": 8 << 10, "p": 4 << 10, "events": 4 << 10}, Entries: 8, Used: 2 << 10},
+	}, MemoryOptions{Rate: 30}, &Conditions{Redis: "7", Postgres: "15"})
+	for _, want := range []string{
+		"| 2 at rest, just ended | 14.0 KiB | 20.0 KiB | 0.5 KiB | 0.0 KiB | 15 |", "| 4 live | 3.0 KiB | 0.5 KiB | 0.0 KiB | 1.0 KiB | 2 |",
+		"| at rest, just ended | 1.00 | 10.00 | 0.00 | 2.00 | 1.00 |", "| live | 0.00 | 2.00 | 1.00 | 0.00 | 0.00 |", "Redis 7 (no persistence)",
+	} {
+		if !strings.Contains(b.String(), want) || strings.Contains(b.String(), "%!") {
+			t.Errorf("%q is not in\n%s", want, b.String())
+		}
+	}
+}

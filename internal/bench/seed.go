@@ -16,6 +16,7 @@ import (
 // learner is a signed-in user with conversations, made through the API.
 type learner struct {
 	token         string
+	scenario      string
 	conversations []string
 }
 
@@ -139,20 +140,26 @@ func (a *api) learner(ctx context.Context, conversations int) (learner, error) {
 	if err := a.call(ctx, l.token, "POST", "/onboarding/complete", nil, nil); err != nil {
 		return l, err
 	}
-	scenario, err := a.scenario(ctx, l.token)
-	if err != nil {
+	if l.scenario, err = a.scenario(ctx, l.token); err != nil {
 		return l, err
 	}
+	l.conversations, err = a.begin(ctx, &l, conversations)
+	return l, err
+}
+
+// begin makes conversations from the learner's scenario.
+func (a *api) begin(ctx context.Context, l *learner, conversations int) ([]string, error) {
+	var out []string
 	for range conversations {
 		var c struct {
 			ID string `json:"id"`
 		}
-		if err := a.call(ctx, l.token, "POST", "/conversations", object{"scenario_id": scenario, "client_id": rand.Text()}, &c); err != nil {
-			return l, err
+		if err := a.call(ctx, l.token, "POST", "/conversations", object{"scenario_id": l.scenario, "client_id": rand.Text()}, &c); err != nil {
+			return out, err
 		}
-		l.conversations = append(l.conversations, c.ID)
+		out = append(out, c.ID)
 	}
-	return l, nil
+	return out, nil
 }
 
 func (a *api) scenario(ctx context.Context, token string) (string, error) {

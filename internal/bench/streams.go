@@ -57,13 +57,14 @@ type socket struct {
 	ws     *wsClient
 	conv   string
 	prefix string
+	says   string // what it asks with
 	sent   int
 	ended  chan error
 	wg     sync.WaitGroup
 }
 
 func openSocket(ctx context.Context, base string, g *gauge, l *learner, conv string) (*socket, error) {
-	s := &socket{reading: newReading(g), conv: conv, ended: make(chan error, 4), prefix: fmt.Sprintf("b%d-", time.Now().UnixNano())}
+	s := &socket{reading: newReading(g), conv: conv, says: "Please go on.", ended: make(chan error, 4), prefix: fmt.Sprintf("b%d-", time.Now().UnixNano())}
 	path, token := "/ws", ""
 	if conv != "" {
 		path, token = "/api/v2/ws", l.token
@@ -107,7 +108,7 @@ func (s *socket) start() error {
 		return s.ws.text("go")
 	}
 	key := fmt.Sprintf("%s%d", s.prefix, s.sent)
-	return s.ws.text(`{"t":"cmd","id":"` + key + `","op":"send","c":"` + s.conv + `","key":"` + key + `","args":{"text":"Please go on."}}`)
+	return s.ws.text(`{"t":"cmd","id":"` + key + `","op":"send","c":"` + s.conv + `","key":"` + key + `","args":{"text":"` + s.says + `"}}`)
 }
 
 func (s *socket) done() <-chan error { return s.ended }

@@ -1,0 +1,162 @@
+package bench
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// redisConn asks Redis what the benchmarks want to know. It belongs to one
+// goroutine. A password is not supported: the Redis is the benchmark's own.
+type redisConn struct {
+	nc net.Conn
+	br *bufio.Reader
+}
+
+// replyWait bounds one question, also one that looks at a whole key.
+const replyWait = 30 * time.Second
+
+var errReply = errors.New("redis answers what cannot be read")
+
+func (r *redisServer) dial(ctx context.Context) (*redisConn, error) {
+	u, err := url.Parse(r.url)
+	if err != nil {
+		return nil, errors.New("the Redis URL cannot be parsed")
+	}
+	d := net.Dialer{Timeout: 2 * time.Second}
+	nc, err := d.DialContext(ctx, "tcp", u.Host)
+	if err != nil {
+		return nil, err
+	}
+	c := &redisConn{nc: nc, br: bufio.NewReader(nc)}
+	if db := strings.Trim(u.Path, "/"); db != "" {
+		if _, err := c.ask("SELECT", db); err != nil {
+			c.close()
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+func (c *redisConn) close() { _ = c.nc.Close() }
+
+// ask sends one command. The answer is a string, an int64, nil or []any.
+func (c *redisConn) ask(args ...string) (any, error) {
+	_ = c.nc.SetDeadline(time.Now().Add(replyWait))
+	var b strings.Builder
+	fmt.Fprintf(&b, "*%d\r\n", len(args))
+	for _, a := range args {
+		fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(a), a)
+	}
+	if _, err := io.WriteString(c.nc, b.String()); err != nil {
+		return nil, err
+	}
+	return readReply(c.br)
+}
+
+// number asks for a number; a key that has gone counts nothing.
+func (c *redisConn) number(args ...string) (int64, error) {
+	v, err := c.ask(args...)
+	switch v := v.(type) {
+	case int64:
+		return v, err
+	case nil:
+		return 0, err
+	}
+	return 0, errReply
+}
+
+// usedMemory is what Redis has allocated.
+func (c *redisConn) usedMemory() (int64, error) {
+	v, err := c.ask("INFO", "memory")
+	if err != nil {
+		return 0, err
+	}
+	text, _ := v.(string)
+	for line := range strings.Lines(text) {
+		if n, ok := strings.CutPrefix(line, "used_memory:"); ok {
+			return strconv.ParseInt(strings.TrimSpace(n), 10, 64)
+		}
+	}
+	return 0, errReply
+}
+
+// keys walks through all keys; one may come twice, or not at all when it comes
+// or goes meanwhile.
+func (c *redisConn) keys() (map[string]bool, error) {
+	out := map[string]bool{}
+	for cursor := "0"; ; {
+		v, err := c.ask("SCAN", cursor, "COUNT", "1000")
+		if err != nil {
+			return nil, err
+		}
+		page, _ := v.([]any)
+		if len(page) != 2 {
+			return nil, errReply
+		}
+		list, _ := page[1].([]any)
+		for _, k := range list {
+			if s, ok := k.(string); ok {
+				out[s] = true
+			}
+		}
+		if cursor, _ = page[0].(string); cursor == "0" || cursor == "" {
+			return out, nil
+		}
+	}
+}
+
+// readReply reads one value of RESP 2.
+func readReply(br *bufio.Reader) (any, error) {
+	line, err := br.ReadString('\n')
+	if err != nil {
+		return nil, err
+	}
+	line = strings.TrimRight(line, "\r\n")
+	if line == "" {
+		return nil, errReply
+	}
+	kind, rest := line[0], line[1:]
+	switch kind {
+	case '+':
+		return rest, nil
+	case '-':
+		return nil, fmt.Errorf("redis answers %.100q", rest)
+	}
+	n, err := strconv.ParseInt(rest, 10, 64)
+	if err != nil {
+		return nil, errReply
+	}
+	switch {
+	case kind == ':':
+		return n, nil
+	case (kind == '$' || kind == '*') && n == -1:
+		return nil, nil
+	case n < 0 || n > 64<<20:
+		return nil, errReply
+	case kind == '$':
+		b := make([]byte, n+2)
+		if _, err := io.ReadFull(br, b); err != nil {
+			return nil, err
+		}
+		return string(b[:n]), nil
+	case kind == '*':
+		var list []any
+		for range n {
+			v, err := readReply(br)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, v)
+		}
+		return list, nil
+	}
+	return nil, errReply
+}
