@@ -105,7 +105,7 @@ func (st *stage) grown(ctx context.Context, r *redisServer, n int) (int, error) 
 		before = 0 // no entry yet
 	}
 	more := 0
-	return more, until(ctx, 20*time.Second, func() error {
+	return more, until(ctx, 2*time.Minute, func() error {
 		now, err := entriesWritten(r.real)
 		if err != nil {
 			return err
