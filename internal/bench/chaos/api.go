@@ -182,3 +182,21 @@ func (l *learner) read(ctx context.Context, c *http.Client, base, conv string) (
 	var p picture
 	return p, call(ctx, c, base, l.token(), "GET", "/conversations/"+conv, nil, &p)
 }
+
+// whole puts the older turns of a talk in front of the newest ones, which are
+// all that a state holds.
+func (l *learner) whole(ctx context.Context, c *http.Client, base, conv string, newest []client.Turn) ([]client.Turn, error) {
+	for len(newest) > 0 && newest[0].N > 1 {
+		var page struct {
+			Turns []client.Turn `json:"turns"`
+		}
+		if err := call(ctx, c, base, l.token(), "GET", fmt.Sprintf("/conversations/%s/turns?limit=200&before=%d", conv, newest[0].N), nil, &page); err != nil {
+			return nil, err
+		}
+		if len(page.Turns) == 0 {
+			break // the checker finds the hole
+		}
+		newest = append(page.Turns, newest...)
+	}
+	return newest, nil
+}

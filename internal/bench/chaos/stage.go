@@ -277,9 +277,13 @@ func (st *stage) final(ctx context.Context, c *conv, n *node, log bool) error {
 	if err != nil {
 		return err
 	}
+	turns, err := c.learner.whole(ctx, st.web, n.real, c.id, p.State.Turns)
+	if err != nil {
+		return err
+	}
 	epoch, _ := splitCursor(p.Cur)
 	st.rec.Add(history.Record{K: history.Final, N: n.name, Conv: c.id, Cur: p.Cur, Epoch: epoch,
-		T0: begun.Sub(st.rec.Begun()).Nanoseconds(), Turns: turnsOf(p.State.Turns)})
+		T0: begun.Sub(st.rec.Begun()).Nanoseconds(), Turns: turnsOf(turns)})
 	if !log {
 		return nil
 	}
