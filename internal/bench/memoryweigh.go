@@ -110,7 +110,7 @@ func (f *Footprint) each(n int64) float64 { return float64(n) / float64(f.Conver
 // WriteMemory prints what Redis holds.
 func WriteMemory(w io.Writer, fs []Footprint, mo MemoryOptions, c *Conditions) {
 	p := func(format string, args ...any) { _, _ = fmt.Fprintf(w, format+"\n", args...) }
-	p("Live: a reply of %d tokens, all shown and still open, one viewer. At rest: %d messages of %d characters, each answered by %d tokens. %g tokens/s of about 6 bytes, %d conversations of a learner.",
+	p("Live: a reply of %d tokens, shown up to its last token and still open, one viewer. At rest: %d messages of %d characters, each answered by %d tokens. %g tokens/s of about 6 bytes, %d conversations of a learner.",
 		memoryLive, memoryAsked, len(memorySays), memoryTokens, mo.Rate, memoryEach)
 	p("")
 	p("| conversations | keys of each, MEMORY USAGE | growth of used_memory for each | of it visits, viewers, lock | of it domain events | entries of its log |")
