@@ -17,7 +17,13 @@ import (
 
 // Transcripts reads finished messages; a foreign conversation reads as missing.
 type Transcripts interface {
+	// Turns are those of all branches after a number.
 	Turns(ctx context.Context, learner conversation.LearnerID, id conversation.ID, after int64, limit int) ([]conversation.Turn, error)
+	// Path numbers the turns of a branch in the order of the talk, by the run
+	// at its tip; 0 is the branch that is shown.
+	Path(ctx context.Context, learner conversation.LearnerID, id conversation.ID, run int64) ([]int64, error)
+	// TurnsOf reads turns of a path.
+	TurnsOf(ctx context.Context, learner conversation.LearnerID, id conversation.ID, ns []int64) ([]conversation.Turn, error)
 }
 
 const (
@@ -41,13 +47,15 @@ func (s *Server) exportRoutes(a *api) {
 	turn := a.OpenAPI().Components.Schemas.Schema(turnReflect, true, "Turn")
 	row := a.OpenAPI().Components.Schemas.Schema(exportReflect, true, "ExportRow")
 	a.plain(route{ID: "export-transcript", Method: http.MethodGet, Path: "/conversations/{id}/transcript", Tag: tagConversations,
-		Summary: "All messages of a conversation (JSON or NDJSON, by Accept)", Fails: []fault.Code{fault.NotFound, fault.StorageUnavailable}},
-		list(turn, exampleTurns[0], exampleTurns[1]), []*huma.Param{idParam}, s.signedIn(s.exportTranscript))
+		Summary:     "The messages of a conversation (JSON or NDJSON, by Accept)",
+		Description: "In the order of the talk: those of one branch, or with branch=all everything by number.",
+		Fails:       []fault.Code{fault.NotFound, fault.Invalid, fault.StorageUnavailable}},
+		list(turn, exampleTurns[0], exampleTurns[1]), []*huma.Param{idParam, branchParam}, s.signedIn(s.exportTranscript))
 	a.plain(route{ID: "export-transcripts", Method: http.MethodGet, Path: "/transcripts", Tag: tagConversations,
-		Summary:     "All messages of all your conversations (JSON or NDJSON, by Accept)",
-		Description: "A row is a conversation, newest first, or a message of the conversation before it.",
-		Fails:       []fault.Code{fault.StorageUnavailable}},
-		list(row, exportRow{Conversation: &exampleConversation}, exportRow{Message: &exampleTurns[0]}), nil, s.signedIn(s.exportTranscripts))
+		Summary:     "The messages of all your conversations (JSON or NDJSON, by Accept)",
+		Description: "A row is a conversation, newest first, or a message of the conversation before it: of its branch that is shown, or with branch=all of all.",
+		Fails:       []fault.Code{fault.Invalid, fault.StorageUnavailable}},
+		list(row, exportRow{Conversation: &exampleConversation}, exportRow{Message: &exampleTurns[0]}), []*huma.Param{allBranchesParam}, s.signedIn(s.exportTranscripts))
 }
 
 // rowsOf is the answer of an export, with some rows as examples.
@@ -82,17 +90,27 @@ func (s *Server) exportTranscript(c *gin.Context) {
 		WriteProblem(c.Writer, c.Request, err)
 		return
 	}
+	b, err := branchOf(c.Query("branch"), true)
+	if err != nil {
+		WriteProblem(c.Writer, c.Request, err)
+		return
+	}
 	x := newExport(c)
-	s.finishExport(c, x, s.eachTurn(ctx, id, func(t *conversation.Turn) error { return x.add(t) }, x.flush))
+	s.finishExport(c, x, s.eachTurn(ctx, id, b, func(t *conversation.Turn) error { return x.add(t) }, x.flush))
 }
 
 func (s *Server) exportTranscripts(c *gin.Context) {
 	ctx := c.Request.Context()
+	b, err := branchOf(c.Query("branch"), false)
+	if err != nil {
+		WriteProblem(c.Writer, c.Request, err)
+		return
+	}
 	x := newExport(c)
-	s.finishExport(c, x, s.eachConversation(ctx, x))
+	s.finishExport(c, x, s.eachConversation(ctx, b, x))
 }
 
-func (s *Server) eachConversation(ctx context.Context, x *export) error {
+func (s *Server) eachConversation(ctx context.Context, b branch, x *export) error {
 	who := conversation.LearnerID(learnerOf(ctx))
 	for before := ""; ; {
 		page, next, err := s.deps.Conversations.List(ctx, who, conversation.KindChat, before, exportPage)
@@ -104,7 +122,7 @@ func (s *Server) eachConversation(ctx context.Context, x *export) error {
 			if err := x.add(exportRow{Conversation: &item}); err != nil {
 				return err
 			}
-			err := s.eachTurn(ctx, h.ID, func(t *conversation.Turn) error { return x.add(exportRow{Message: t}) }, x.flush)
+			err := s.eachTurn(ctx, h.ID, b, func(t *conversation.Turn) error { return x.add(exportRow{Message: t}) }, x.flush)
 			if err != nil {
 				return err
 			}
@@ -116,10 +134,27 @@ func (s *Server) eachConversation(ctx context.Context, x *export) error {
 	}
 }
 
-// eachTurn reads a conversation page by page and flushes after each.
-func (s *Server) eachTurn(ctx context.Context, id conversation.ID, add func(*conversation.Turn) error, flush func() error) error {
+// eachTurn reads a conversation page by page and flushes after each. Of a
+// branch the numbers are in memory, 8 bytes a turn, and one page of texts.
+func (s *Server) eachTurn(ctx context.Context, id conversation.ID, b branch, add func(*conversation.Turn) error, flush func() error) error {
+	who, read := conversation.LearnerID(learnerOf(ctx)), s.deps.Transcripts
+	next := func(after int64) ([]conversation.Turn, error) { return read.Turns(ctx, who, id, after, exportPage) }
+	if !b.all {
+		path, err := read.Path(ctx, who, id, b.run)
+		if err != nil {
+			return err
+		}
+		next = func(int64) ([]conversation.Turn, error) {
+			page := path[:min(len(path), exportPage)]
+			path = path[len(page):]
+			if len(page) == 0 {
+				return nil, nil
+			}
+			return read.TurnsOf(ctx, who, id, page)
+		}
+	}
 	for after := int64(0); ; {
-		page, err := s.deps.Transcripts.Turns(ctx, conversation.LearnerID(learnerOf(ctx)), id, after, exportPage)
+		page, err := next(after)
 		if err != nil {
 			return err
 		}

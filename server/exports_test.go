@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,35 +18,86 @@ import (
 
 const transcript = Prefix + "/conversations/" + annsID + "/transcript"
 
+// exported reads a transcript in both forms, which must agree.
+func (f *fixture) exported(t *testing.T, path string) []conversation.Turn {
+	t.Helper()
+	w := f.call(t, "GET", path, "", ann)
+	var all []conversation.Turn
+	if err := json.Unmarshal(w.Body.Bytes(), &all); err != nil || w.Code != 200 || w.Header().Get("Content-Type") != "application/json" || all == nil {
+		t.Fatalf("%s: %d %v %.200s", path, w.Code, err, w.Body)
+	}
+	w = f.call(t, "GET", path, "", ann, "Accept: application/x-ndjson")
+	if ct := w.Header().Get("Content-Type"); ct != mediaNDJSON {
+		t.Errorf("content type %q", ct)
+	}
+	var lines []conversation.Turn
+	for sc := bufio.NewScanner(w.Body); sc.Scan(); {
+		var turn conversation.Turn
+		if err := json.Unmarshal(sc.Bytes(), &turn); err != nil {
+			t.Fatalf("line %q: %v", sc.Text(), err)
+		}
+		lines = append(lines, turn)
+	}
+	if !slices.Equal(all, lines) {
+		t.Fatalf("%s: %d in the array, %d lines", path, len(all), len(lines))
+	}
+	return all
+}
+
 func TestTranscript(t *testing.T) {
 	t.Parallel()
-	for _, stored := range []int64{0, 1, exportPage - 1, exportPage, exportPage + 1, 3*exportPage + 7} {
+	for _, query := range []string{"", "?branch=", "?branch=0", "?branch=all"} {
+		for _, stored := range []int64{0, 1, exportPage - 1, exportPage, exportPage + 1, 3*exportPage + 7} {
+			f := newFixture(t, nil)
+			f.convs.stored = stored
+			all := f.exported(t, transcript+query)
+			if int64(len(all)) != stored {
+				t.Fatalf("%q, %d turns: %d came", query, stored, len(all))
+			}
+			for i := range all {
+				if all[i].N != int64(i+1) || !strings.Contains(all[i].Text, `"<hi>"`) {
+					t.Fatalf("%q, turn %d: %+v", query, i, all[i])
+				}
+			}
+		}
+	}
+}
+
+func TestTranscriptOfABranch(t *testing.T) {
+	t.Parallel()
+	for _, stored := range []int64{0, 1, 3, 2 * exportPage, 2*exportPage + 1, 5 * exportPage} {
 		f := newFixture(t, nil)
 		f.convs.stored = stored
-		w := f.call(t, "GET", transcript, "", ann)
-		var all []conversation.Turn
-		if err := json.Unmarshal(w.Body.Bytes(), &all); err != nil || w.Code != 200 || w.Header().Get("Content-Type") != "application/json" || all == nil {
-			t.Fatalf("%d turns: %d %v %.200s", stored, w.Code, err, w.Body)
+		want, err := f.convs.Path(t.Context(), "ann", annsID, 2)
+		if err != nil {
+			t.Fatal(err)
 		}
-		w = f.call(t, "GET", transcript, "", ann, "Accept: application/x-ndjson")
-		if ct := w.Header().Get("Content-Type"); ct != mediaNDJSON {
-			t.Errorf("content type %q", ct)
+		got := f.exported(t, transcript+"?branch=2")
+		var ns []int64
+		for _, turn := range got {
+			ns = append(ns, turn.N)
 		}
-		var lines []conversation.Turn
-		for sc := bufio.NewScanner(w.Body); sc.Scan(); {
-			var turn conversation.Turn
-			if err := json.Unmarshal(sc.Bytes(), &turn); err != nil {
-				t.Fatalf("line %q: %v", sc.Text(), err)
-			}
-			lines = append(lines, turn)
+		if !slices.Equal(ns, want) {
+			t.Errorf("%d turns: got %v, want %v", stored, ns, want)
 		}
-		if int64(len(all)) != stored || int64(len(lines)) != stored {
-			t.Fatalf("%d turns: %d in the array, %d lines", stored, len(all), len(lines))
-		}
-		for i := range all {
-			if all[i] != lines[i] || all[i].N != int64(i+1) || !strings.Contains(all[i].Text, `"<hi>"`) {
-				t.Fatalf("turn %d: %+v, %+v", i, all[i], lines[i])
-			}
+	}
+}
+
+func TestExportsRefuseBranches(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	f.convs.stored = 5
+	wantProblem(t, f.call(t, "GET", transcript+"?branch=3", "", ann), fault.NotFound)
+	wantProblem(t, f.call(t, "GET", Prefix+"/conversations/"+bensID+"/transcript?branch=2", "", ann), fault.NotFound)
+	refused := []string{Prefix + "/transcripts?branch=2", Prefix + "/transcripts?branch=ALL"}
+	for _, bad := range []string{"x", "-1", "2.1", "1e1", "%2B2", "0x2", "All", "9223372036854775808", "2%00"} {
+		refused = append(refused, transcript+"?branch="+bad)
+	}
+	for _, path := range refused {
+		w := f.call(t, "GET", path, "", ann)
+		wantProblem(t, w, fault.Invalid)
+		if w.Code != 422 || !strings.Contains(w.Body.String(), `"field":"query.branch"`) {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
 		}
 	}
 }
@@ -61,6 +113,11 @@ func TestTranscriptsOfAll(t *testing.T) {
 	}
 	if err := json.Unmarshal(w.Body.Bytes(), &rows); err != nil || w.Code != 200 || strings.Contains(w.Body.String(), "SECRETGOAL") {
 		t.Fatalf("%d %v %s", w.Code, err, w.Body)
+	}
+	for _, query := range []string{"?branch=", "?branch=all"} {
+		if other := f.call(t, "GET", Prefix+"/transcripts"+query, "", ann); other.Body.String() != w.Body.String() {
+			t.Errorf("%s: %d %s", query, other.Code, other.Body)
+		}
 	}
 	if len(rows) != 9 || rows[0].Conversation.ScenarioID != "s" || rows[1].Message.N != 1 || rows[2].Message.N != 2 || rows[3].Conversation == nil {
 		t.Fatalf("got %+v", rows)
@@ -87,7 +144,7 @@ func TestExportIsCutNotEnded(t *testing.T) {
 	srv.Start()
 	defer srv.Close()
 	for _, accept := range []string{"application/json", mediaNDJSON} {
-		for _, path := range []string{transcript, Prefix + "/transcripts"} {
+		for _, path := range []string{transcript, transcript + "?branch=all", Prefix + "/transcripts"} {
 			got, err := fetch(t, srv, path, accept)
 			if err == nil || len(got) == 0 || bytes.HasSuffix(bytes.TrimSpace(got), []byte("]")) || bytes.Contains(got, []byte("10.0.0.7")) {
 				t.Errorf("%s as %s: %d bytes, %v", path, accept, len(got), err)

@@ -184,9 +184,46 @@ func (f *fakeConversations) Turns(_ context.Context, l conversation.LearnerID, i
 	}
 	var out []conversation.Turn
 	for n := after + 1; n <= f.stored && len(out) < limit; n++ {
-		out = append(out, conversation.Turn{N: n, ID: "m", Author: conversation.Learner, Text: "say \"<hi>\"\n" + strings.Repeat("x", f.size)})
+		out = append(out, f.turn(n))
 	}
 	return out, nil
+}
+
+// Path of the shown branch is everything; run 2 is the tip of one with the odd
+// numbers, newest first so that the order is not that of the numbers.
+func (f *fakeConversations) Path(_ context.Context, l conversation.LearnerID, id conversation.ID, run int64) ([]int64, error) {
+	if !owns(string(l), string(id)) || run != 0 && run != 2 {
+		return nil, conversation.ErrNotFound
+	}
+	var ns []int64
+	for n := int64(1); n <= f.stored; n++ {
+		switch {
+		case run == 0:
+			ns = append(ns, n)
+		case n%2 == 1:
+			ns = append([]int64{n}, ns...)
+		}
+	}
+	return ns, nil
+}
+
+func (f *fakeConversations) TurnsOf(_ context.Context, l conversation.LearnerID, id conversation.ID, ns []int64) ([]conversation.Turn, error) {
+	if !owns(string(l), string(id)) {
+		return nil, conversation.ErrNotFound
+	}
+	if f.breakAt > 0 && ns[0] > f.breakAt {
+		return nil, errors.New("pq: secret host 10.0.0.7 refused")
+	}
+	var out []conversation.Turn
+	for _, n := range ns {
+		out = append(out, f.turn(n))
+	}
+	return out, nil
+}
+
+// turn is one of those that are stored.
+func (f *fakeConversations) turn(n int64) conversation.Turn {
+	return conversation.Turn{N: n, ID: "m", Author: conversation.Learner, Text: "say \"<hi>\"\n" + strings.Repeat("x", f.size)}
 }
 
 type fixture struct {

@@ -19,16 +19,31 @@ func (s *Store) Branch(ctx context.Context, owner conversation.LearnerID, id con
 	if err != nil {
 		return page, err
 	}
-	if run == 0 {
-		run = s.tip(r)
+	var path []conversation.Turn
+	if page.Tip, path, err = s.path(ctx, r, run); err != nil {
+		return page, err
 	}
-	page.Tip.Run, page.Active = run, run == s.tip(r)
-	if run != 0 {
-		row, err := s.run(ctx, id, run)
+	page.Active = page.Tip.Run == s.tip(r)
+	path, page.More = conversation.CutPage(path, before, limit)
+	if len(path) == 0 {
+		return page, nil
+	}
+	page.Turns, err = s.texts(ctx, id, numbers(path))
+	return page, err
+}
+
+// path follows a branch by the links of its turns, which are small; run 0 is
+// the tip of the active one.
+func (s *Store) path(ctx context.Context, r *row, run int64) (tip conversation.Head, path []conversation.Turn, err error) {
+	if tip.Run = run; run == 0 {
+		tip.Run = s.tip(r)
+	}
+	if tip.Run != 0 {
+		row, err := s.run(ctx, r.id, tip.Run)
 		if err != nil {
-			return page, err
+			return tip, nil, err
 		}
-		page.Tip.Turn = row.Parent
+		tip.Turn = row.Parent
 	}
 	var links []conversation.Turn
 	err = s.each(ctx, func(rows *sql.Rows) error {
@@ -36,29 +51,45 @@ func (s *Store) Branch(ctx context.Context, owner conversation.LearnerID, id con
 		err := rows.Scan(&t.N, &t.Author, &t.Run, &t.Parent, &t.After)
 		links = append(links, t)
 		return err
-	}, "SELECT t.n, t.author, t.run, "+turnLinks+" FROM turns t WHERE t.conversation = ? ORDER BY t.n", id)
+	}, "SELECT t.n, t.author, t.run, "+turnLinks+" FROM turns t WHERE t.conversation = ? ORDER BY t.n", r.id)
 	if err != nil {
-		return page, fmt.Errorf("read branch: %w", err)
+		return tip, nil, fmt.Errorf("read branch: %w", err)
 	}
-	path, _ := conversation.Path(links, page.Tip)
-	path, page.More = conversation.CutPage(path, before, limit)
-	if len(path) == 0 {
-		return page, nil
-	}
-	at, ns := map[int64]int{}, make([]int64, len(path))
+	path, _ = conversation.Path(links, tip)
+	return tip, path, nil
+}
+
+func numbers(path []conversation.Turn) []int64 {
+	ns := make([]int64, len(path))
 	for i, t := range path {
-		at[t.N], ns[i] = i, t.N
+		ns[i] = t.N
 	}
-	page.Turns = make([]conversation.Turn, len(path))
-	err = s.each(ctx, func(rows *sql.Rows) error {
+	return ns
+}
+
+// texts reads turns by their numbers, in that order; one that is not there
+// makes it ErrNotFound, because only an erasure takes turns away.
+func (s *Store) texts(ctx context.Context, id conversation.ID, ns []int64) ([]conversation.Turn, error) {
+	at := make(map[int64]int, len(ns))
+	for i, n := range ns {
+		at[n] = i
+	}
+	found, turns := 0, make([]conversation.Turn, len(ns))
+	err := s.each(ctx, func(rows *sql.Rows) error {
 		t, err := scanTurn(rows)
-		page.Turns[at[t.N]] = t
+		if err == nil {
+			turns[at[t.N]] = t
+			found++
+		}
 		return err
 	}, "SELECT "+turnColumns+" FROM turns t WHERE t.conversation = ? AND t.n IN (?)", id, bun.List(ns))
 	if err != nil {
-		return page, fmt.Errorf("read branch: %w", err)
+		return nil, fmt.Errorf("read branch: %w", err)
 	}
-	return page, nil
+	if found != len(ns) {
+		return nil, conversation.ErrNotFound
+	}
+	return turns, nil
 }
 
 // Tips implements conversation.Store: runs after whose reply nobody wrote.

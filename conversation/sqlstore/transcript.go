@@ -25,3 +25,24 @@ func (s *Store) Turns(ctx context.Context, owner conversation.LearnerID, id conv
 	}
 	return out, nil
 }
+
+// Path numbers the turns of a branch in the order of the talk, from its
+// beginning to its tip; run 0 is the branch that is shown. An unknown run is
+// ErrNotFound.
+func (s *Store) Path(ctx context.Context, owner conversation.LearnerID, id conversation.ID, run int64) ([]int64, error) {
+	r, err := s.row(ctx, id, owner, "")
+	if err != nil {
+		return nil, err
+	}
+	_, path, err := s.path(ctx, r, run)
+	return numbers(path), err
+}
+
+// TurnsOf reads turns by their numbers, which all have to be there, in that
+// order: a part of what Path returned.
+func (s *Store) TurnsOf(ctx context.Context, owner conversation.LearnerID, id conversation.ID, ns []int64) ([]conversation.Turn, error) {
+	if _, err := s.row(ctx, id, owner, ""); err != nil || len(ns) == 0 {
+		return nil, err
+	}
+	return s.texts(ctx, id, ns)
+}
