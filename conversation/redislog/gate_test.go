@@ -82,9 +82,10 @@ func TestARedisThatIsNotThereClosesTheGate(t *testing.T) {
 		if dials != fails {
 			t.Errorf("%d dials", dials)
 		}
+		synctest.Wait()
 		answers.Store(true)
-		time.Sleep(again)
-		_ = g.enter() // starts a probe
+		time.Sleep(g.timeout + again) // fake: the probe that began without an answer is over
+		_ = g.enter()                 // starts the next
 		synctest.Wait()
 		if err := g.enter(); err != nil {
 			t.Errorf("Redis answers: %v", err)

@@ -164,6 +164,8 @@ func (s *Service) ChangeEmail(ctx context.Context, in ConfirmedInput, email stri
 	}
 	if l, err := s.store.ByID(ctx, in.Learner); err == nil && l.elsewhere() {
 		return errElsewhere
+	} else if err != nil && !errors.Is(err, ErrNoLearner) {
+		return fmt.Errorf("change e-mail: %w", err)
 	}
 	if _, err := s.confirmed(ctx, in); err != nil {
 		return err

@@ -45,6 +45,8 @@ func (s *Service) confirmed(ctx context.Context, in ConfirmedInput) (*Learner, e
 func (s *Service) ChangePassword(ctx context.Context, in ChangePasswordInput) error {
 	if l, err := s.store.ByID(ctx, in.Learner); err == nil && l.elsewhere() {
 		return errElsewhere
+	} else if err != nil && !errors.Is(err, ErrNoLearner) {
+		return fmt.Errorf("change password: %w", err)
 	}
 	l, err := s.confirmed(ctx, in.ConfirmedInput)
 	if err != nil {

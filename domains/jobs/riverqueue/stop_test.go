@@ -2,7 +2,10 @@ package riverqueue_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -27,12 +30,28 @@ func TestDrainLetsJobsFinish(t *testing.T) {
 		stop := r.start()
 		<-begun
 		r.enqueue(jobs.Order{Kind: "test.work", Args: 2})
-		go func() { close(release) }()
+		// Before the stop is known the queue may rightly take the next job.
+		go func() {
+			defer close(release)
+			testenv.Eventually(t, time.Minute, stopping)
+		}()
 		stop()
 		if d, a := len(r.list(jobs.Filter{State: jobs.Done})), len(r.list(jobs.Filter{State: jobs.Available})); d != 1 || a != 1 {
 			t.Fatalf("%d done and %d available, want the running one finished and the other untouched", d, a)
 		}
 	})
+}
+
+// stopping reports that a queue waits for its jobs to end.
+func stopping() error {
+	b := make([]byte, 1<<20)
+	for g := range strings.SplitSeq(string(b[:runtime.Stack(b, true)]), "\n\n") {
+		head, _, _ := strings.Cut(g, "\n")
+		if strings.Contains(g, "riverqueue.(*Queue).Run") && strings.Contains(g, ").Stop(") && !strings.Contains(head, "[run") {
+			return nil
+		}
+	}
+	return errors.New("no queue is stopping")
 }
 
 func TestStopCancelsWhatWillNotFinish(t *testing.T) {
