@@ -221,7 +221,12 @@ func (f *Fold) Snapshot(cur string, raw json.RawMessage) error {
 	f.Snapshots++
 	now := st.Turns
 	f.compareTurns(e, now)
-	f.Header, f.Turns, f.Head, f.Result, f.Failure = st.Conversation, nil, st.Head, st.Result, st.Failure
+	f.Header, f.Turns, f.Head, f.Result, f.Failure = st.Conversation, nil, st.Head, nil, st.Failure
+	if len(st.Result) > 0 {
+		var d struct{ Scenario json.RawMessage }
+		_ = json.Unmarshal(st.Result, &d) // one that cannot be read is none
+		f.Result = d.Scenario
+	}
 	for i := range now {
 		f.link(e, &now[i])
 		f.Turns = append(f.Turns, now[i])

@@ -104,6 +104,11 @@ func (b *browser) practise(watch bool) {
 		b.t.Errorf("title %q after the reload, %q before", got, title)
 	}
 	b.shots("brief")
+	b.reload() // from a snapshot it is the same scenario
+	b.see("start-conversation")
+	if got := b.texts("scenario-title"); len(got) != 1 || !strings.HasPrefix(got[0], title) {
+		b.t.Errorf("title %q after another reload, %q before", got, title)
+	}
 	b.click("start-conversation")
 	b.see("composer")
 	b.online()

@@ -243,7 +243,7 @@ function fromSnapshot(view, msg) {
   return {
     ...view,
     kind: c.kind ?? view.kind, title: c.title ?? view.title, state: c.state ?? 'active', createdAt: c.created_at ?? view.createdAt,
-    turns, head: s.head ?? { run: asked?.run ?? turns.at(-1)?.run ?? 0, turn: asked?.n ?? 0 }, open, result: s.result ?? null,
+    turns, head: s.head ?? { run: asked?.run ?? turns.at(-1)?.run ?? 0, turn: asked?.n ?? 0 }, open, result: s.result?.scenario ?? s.result ?? null,
     failure: f && failureOf(f),
     last: seqOf(msg.cur), cur: msg.cur ?? '', ended: Math.max(0, ...over), over: over.slice(-20), loaded: true, awaitingSnapshot: false, gap: false,
   };
