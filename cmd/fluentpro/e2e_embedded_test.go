@@ -4,6 +4,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/fluentpro/fluentpro/internal/client"
 	"github.com/fluentpro/fluentpro/internal/testenv"
@@ -40,7 +41,7 @@ func TestE2EEmbedded(t *testing.T) {
 	front.Target(p.addr())
 	scenarioAppears(t, views)
 	p.signal(syscall.SIGTERM) // alone, a stop in between is as good as any
-	if code := p.wait(soon); code != 0 {
+	if code := p.wait(25 * time.Second); code != 0 {
 		t.Errorf("exit code %d after SIGTERM", code)
 	}
 

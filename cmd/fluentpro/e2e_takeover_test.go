@@ -145,13 +145,13 @@ func TestE2EKillWhileAScenarioIsWritten(t *testing.T) {
 // by it or by the other.
 func TestE2EDrain(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, "FLUENTPRO_DRAIN=20s") // it ends with the reply
+	c := newCluster(t, "FLUENTPRO_DRAIN=6s")
 	l, conversation, tag, run, views := c.midReply()
 	w := c.writer(l, conversation)
 	l.node = c.other(w).base
 	w.signal(syscall.SIGTERM)
 	c.allEnd(l, conversation, tag, run, views, 1)
-	if code := w.wait(soon); code != 0 {
+	if code := w.wait(25 * time.Second); code != 0 {
 		t.Errorf("exit code %d, want 0", code)
 	}
 	second := newTag()
@@ -170,7 +170,7 @@ func TestE2EDrainHandsOver(t *testing.T) {
 	l.node = c.other(w).base
 	w.signal(syscall.SIGTERM)
 	c.allEnd(l, conversation, tag, run, views, 2)
-	if code := w.wait(soon); code != 0 {
+	if code := w.wait(25 * time.Second); code != 0 {
 		t.Errorf("exit code %d, want 0", code)
 	}
 }
