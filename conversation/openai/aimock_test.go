@@ -14,6 +14,7 @@ import (
 
 	"github.com/fluentpro/fluentpro/conversation"
 	"github.com/fluentpro/fluentpro/internal/fault"
+	"github.com/fluentpro/fluentpro/internal/testenv"
 )
 
 // aimockVersion is pinned in scripts/node.sh too.
@@ -25,24 +26,18 @@ var listensOn = regexp.MustCompile(`listening on (http://[0-9.:]+)`)
 // our reading of it, and returns its base URL.
 func aimock(t *testing.T) string {
 	t.Helper()
-	missing := func(why string) {
-		if os.Getenv("FLUENTPRO_TEST_REQUIRE") == "1" {
-			t.Fatal(why)
-		}
-		t.Skip("left out: " + why)
-	}
 	cli, err := filepath.Abs("../../.tools/aimock-" + aimockVersion + "/node_modules/@copilotkit/aimock/dist/cli.js")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(cli); err != nil {
-		missing("@copilotkit/aimock " + aimockVersion + " is not in .tools; make test installs it")
+		testenv.Missing(t, "@copilotkit/aimock "+aimockVersion+" in .tools")
 	}
 	node, err := exec.LookPath("node")
 	if err != nil {
 		found, _ := filepath.Glob("../../.tools/node-*/node_modules/node/bin/node")
 		if len(found) == 0 {
-			missing("no Node; make test installs it")
+			testenv.Missing(t, "Node")
 		}
 		if node, err = filepath.Abs(found[0]); err != nil {
 			t.Fatal(err)

@@ -87,7 +87,7 @@ func (i *issuer) verify(ctx context.Context, token string) (Identity, error) {
 	switch {
 	case storage != nil:
 		return Identity{}, storage
-	case onlyExpired(err):
+	case OnlyExpired(err):
 		return Identity{}, errExpired
 	case err != nil, claims.Subject == "", claims.Family == "", claims.IssuedAt == nil:
 		return Identity{}, errUnauthenticated
@@ -103,9 +103,9 @@ func (i *issuer) verify(ctx context.Context, token string) (Identity, error) {
 	}, nil
 }
 
-// onlyExpired tells a token that was good once from one that never was: only
+// OnlyExpired tells a token that was good once from one that never was: only
 // the former should send a client to refresh.
-func onlyExpired(err error) bool {
+func OnlyExpired(err error) bool {
 	if !errors.Is(err, jwt.ErrTokenExpired) {
 		return false
 	}

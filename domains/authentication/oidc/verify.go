@@ -88,7 +88,7 @@ func (v *Verifier) read(ctx context.Context, token, audience string, types []str
 	switch {
 	case asked != nil:
 		return nil, asked
-	case onlyExpired(err):
+	case authentication.OnlyExpired(err):
 		return nil, errExpired
 	case err != nil, c.Subject == "", len(c.Subject) > 255, c.IssuedAt == nil, c.ExpiresAt.Sub(c.IssuedAt.Time) > LongestToken:
 		return nil, errToken
@@ -104,22 +104,6 @@ var methods = func() (out []string) {
 	}
 	return out
 }()
-
-// onlyExpired tells a token that was good once from one that never was.
-func onlyExpired(err error) bool {
-	if !errors.Is(err, jwt.ErrTokenExpired) {
-		return false
-	}
-	for _, other := range []error{
-		jwt.ErrTokenInvalidIssuer, jwt.ErrTokenInvalidAudience, jwt.ErrTokenUsedBeforeIssued,
-		jwt.ErrTokenNotValidYet, jwt.ErrTokenRequiredClaimMissing,
-	} {
-		if errors.Is(err, other) {
-			return false
-		}
-	}
-	return true
-}
 
 // Profile asks the userinfo endpoint. An issuer that has none, or refuses this
 // token, tells nothing, which is no failure.
