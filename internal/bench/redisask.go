@@ -4,13 +4,13 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"net"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/fluentpro/fluentpro/internal/bench/resp"
 )
 
 // redisConn asks Redis what the benchmarks want to know. It belongs to one
@@ -22,8 +22,6 @@ type redisConn struct {
 
 // replyWait bounds one question, also one that looks at a whole key.
 const replyWait = 30 * time.Second
-
-var errReply = errors.New("redis answers what cannot be read")
 
 func (r *redisServer) dial(ctx context.Context) (*redisConn, error) {
 	u, err := url.Parse(r.url)
@@ -50,15 +48,10 @@ func (c *redisConn) close() { _ = c.nc.Close() }
 // ask sends one command. The answer is a string, an int64, nil or []any.
 func (c *redisConn) ask(args ...string) (any, error) {
 	_ = c.nc.SetDeadline(time.Now().Add(replyWait))
-	var b strings.Builder
-	fmt.Fprintf(&b, "*%d\r\n", len(args))
-	for _, a := range args {
-		fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(a), a)
-	}
-	if _, err := io.WriteString(c.nc, b.String()); err != nil {
+	if err := resp.Write(c.nc, args...); err != nil {
 		return nil, err
 	}
-	return readReply(c.br)
+	return resp.Read(c.br)
 }
 
 // number asks for a number; a key that has gone counts nothing.
@@ -70,7 +63,7 @@ func (c *redisConn) number(args ...string) (int64, error) {
 	case nil:
 		return 0, err
 	}
-	return 0, errReply
+	return 0, resp.ErrReply
 }
 
 // usedMemory is what Redis has allocated.
@@ -85,7 +78,7 @@ func (c *redisConn) usedMemory() (int64, error) {
 			return strconv.ParseInt(strings.TrimSpace(n), 10, 64)
 		}
 	}
-	return 0, errReply
+	return 0, resp.ErrReply
 }
 
 // keys walks through all keys; one may come twice, or not at all when it comes
@@ -99,7 +92,7 @@ func (c *redisConn) keys() (map[string]bool, error) {
 		}
 		page, _ := v.([]any)
 		if len(page) != 2 {
-			return nil, errReply
+			return nil, resp.ErrReply
 		}
 		list, _ := page[1].([]any)
 		for _, k := range list {
@@ -111,52 +104,4 @@ func (c *redisConn) keys() (map[string]bool, error) {
 			return out, nil
 		}
 	}
-}
-
-// readReply reads one value of RESP 2.
-func readReply(br *bufio.Reader) (any, error) {
-	line, err := br.ReadString('\n')
-	if err != nil {
-		return nil, err
-	}
-	line = strings.TrimRight(line, "\r\n")
-	if line == "" {
-		return nil, errReply
-	}
-	kind, rest := line[0], line[1:]
-	switch kind {
-	case '+':
-		return rest, nil
-	case '-':
-		return nil, fmt.Errorf("redis answers %.100q", rest)
-	}
-	n, err := strconv.ParseInt(rest, 10, 64)
-	if err != nil {
-		return nil, errReply
-	}
-	switch {
-	case kind == ':':
-		return n, nil
-	case (kind == '$' || kind == '*') && n == -1:
-		return nil, nil
-	case n < 0 || n > 64<<20:
-		return nil, errReply
-	case kind == '$':
-		b := make([]byte, n+2)
-		if _, err := io.ReadFull(br, b); err != nil {
-			return nil, err
-		}
-		return string(b[:n]), nil
-	case kind == '*':
-		var list []any
-		for range n {
-			v, err := readReply(br)
-			if err != nil {
-				return nil, err
-			}
-			list = append(list, v)
-		}
-		return list, nil
-	}
-	return nil, errReply
 }

@@ -4,11 +4,12 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/fluentpro/fluentpro/internal/bench/resp"
 )
 
 // connect dials a server of the run.
@@ -18,8 +19,8 @@ func connect(addr string) (net.Conn, error) {
 	return (&net.Dialer{}).DialContext(ctx, "tcp", addr)
 }
 
-// redisDo sends one command on a connection of its own and returns the answer
-// of a simple or bulk reply, of an array the first line.
+// redisDo sends one command on a connection of its own; the answer is a text or
+// a number.
 func redisDo(addr string, args ...string) (string, error) {
 	nc, err := connect(addr)
 	if err != nil {
@@ -27,33 +28,14 @@ func redisDo(addr string, args ...string) (string, error) {
 	}
 	defer func() { _ = nc.Close() }()
 	_ = nc.SetDeadline(time.Now().Add(10 * time.Second))
-	var b strings.Builder
-	fmt.Fprintf(&b, "*%d\r\n", len(args))
-	for _, a := range args {
-		fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(a), a)
-	}
-	if _, err := io.WriteString(nc, b.String()); err != nil {
+	if err := resp.Write(nc, args...); err != nil {
 		return "", err
 	}
-	rd := bufio.NewReader(nc)
-	line, err := rd.ReadString('\n')
+	v, err := resp.Read(bufio.NewReader(nc))
 	if err != nil {
 		return "", err
 	}
-	line = strings.TrimRight(line, "\r\n")
-	switch {
-	case strings.HasPrefix(line, "-"):
-		return "", fmt.Errorf("redis: %s", line[1:])
-	case strings.HasPrefix(line, "$") && line != "$-1":
-		n, err := strconv.Atoi(line[1:])
-		if err != nil || n < 0 || n > 16<<20 {
-			return "", fmt.Errorf("redis: odd answer %.40q", line)
-		}
-		body := make([]byte, n)
-		_, err = io.ReadFull(rd, body)
-		return string(body), err
-	}
-	return strings.TrimLeft(line, "+:"), nil
+	return fmt.Sprint(v), nil
 }
 
 // redisField is one field of an INFO section.
