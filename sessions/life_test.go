@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -227,6 +228,78 @@ func TestDrain(t *testing.T) {
 	res, _ = r.get("/api/v2/conversations/"+string(talk.id)+"/events", auth)
 	if res.StatusCode != 503 {
 		t.Fatalf("a new fetch stream: %d", res.StatusCode)
+	}
+}
+
+// TestDrainSpreadsEvenly: each socket has a part of the time of its own, so no
+// moment can be crowded by chance.
+func TestDrainSpreadsEvenly(t *testing.T) {
+	t.Parallel()
+	const n, part = 20, 1000.0
+	r := newRig(t, func(c *sessions.Config) {
+		c.Times.DrainSpread, c.Limits.ConnectionsPerUser = n*time.Second, 100
+	})
+	var socks []*socket
+	for range n {
+		socks = append(socks, r.greeted())
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+	drained := make(chan error, 1)
+	go func() { drained <- r.m.Drain(ctx) }()
+	var waits []float64
+	for _, s := range socks {
+		waits = append(waits, s.want("goaway")["after_ms"].(float64))
+	}
+	cancel()
+	if err := <-drained; !errors.Is(err, context.Canceled) {
+		t.Fatalf("got %v", err)
+	}
+	slices.Sort(waits)
+	for i, w := range waits {
+		if w < part*float64(i) || w > part*float64(i+1) {
+			t.Fatalf("socket %d of %d goes after %v ms: %v", i+1, n, w, waits)
+		}
+	}
+}
+
+// TestDrainSpreadsPolls: polls that are held go one after the other too, and
+// what comes meanwhile is answered.
+func TestDrainSpreadsPolls(t *testing.T) {
+	t.Parallel()
+	const n = 8
+	r := newRig(t, func(c *sessions.Config) {
+		c.Times.DrainSpread, c.Limits.ConnectionsPerUser = time.Hour, 100
+	})
+	talk := r.src.talk("ann")
+	talk.begin()
+	here := talk.cursor(talk.top())
+	bodies := make(chan string, n)
+	for range n {
+		go func() {
+			_, body := r.get("/api/v2/conversations/"+string(talk.id)+"/log?wait=25&after="+here, http.Header{"Authorization": {"Bearer ann"}})
+			bodies <- body
+		}()
+	}
+	s := r.greeted()
+	r.eventually("all are held", func() bool { return len(r.m.Status()) == n })
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Hour)
+	defer cancel()
+	drained := make(chan error, 1)
+	go func() { drained <- r.m.Drain(ctx) }()
+	s.want("goaway")
+	talk.delta("now")
+	answered := 0
+	for range n {
+		if body := <-bodies; strings.Contains(body, `"seq"`) {
+			answered++
+		}
+	}
+	cancel()
+	if err := <-drained; err != nil && !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if answered < n-1 { // the first part of the hour may begin with its end
+		t.Errorf("%d of %d were answered with what came, the others were sent away at once", answered, n)
 	}
 }
 

@@ -158,13 +158,20 @@ func (m *Manager) awaitPage(ctx context.Context, p *logPage, feed streaming.Feed
 	defer t.Stop()
 	expiry := expiryTimer(s.ident)
 	defer expiry.Stop()
+	var leave <-chan time.Time
 	for len(p.events) == 0 {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-t.C:
 			return nil
-		case <-s.drainIn: // an empty answer is an invitation to ask again, elsewhere
+		case after := <-s.drainIn:
+			// Answered all at once, every poller would ask another node in the
+			// same moment.
+			away := time.NewTimer(after)
+			defer away.Stop()
+			leave = away.C
+		case <-leave: // an empty answer is an invitation to ask again, elsewhere
 			return nil
 		case <-expiry.C:
 			return errExpired

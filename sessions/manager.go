@@ -234,13 +234,7 @@ func (m *Manager) Drain(ctx context.Context) error {
 	}
 	all := m.snapshot(nil)
 	m.log.Info("viewers are sent away", "connections", len(all), "spread_ms", spread.Milliseconds())
-	for _, c := range all {
-		after := jitter(spread)
-		if s, ok := c.(*stream); ok && s.whole {
-			after = spread - jitter(spread/4)
-		}
-		c.drain(after, grace)
-	}
+	sendAway(all, spread, grace)
 	var err error
 	select {
 	case <-m.idle:
@@ -251,6 +245,40 @@ func (m *Manager) Drain(ctx context.Context) error {
 	}
 	m.Close()
 	return err
+}
+
+// sendAway gives each connection a part of the spread of its own, so that no
+// moment is more crowded than another: drawn one by one, the times of some
+// would fall together. Sockets go grace later than streams, so each kind has
+// the whole spread to itself; answers that cannot be resumed have its end.
+func sendAway(all []member, spread, grace time.Duration) {
+	var sockets, streams, replies []member
+	for _, c := range all {
+		switch s := c.(type) {
+		case *wsConn:
+			sockets = append(sockets, c)
+		case *stream:
+			if s.whole {
+				replies = append(replies, c)
+			} else {
+				streams = append(streams, c)
+			}
+		default:
+			streams = append(streams, c)
+		}
+	}
+	apart(streams, 0, spread, grace)
+	apart(replies, spread-spread/4, spread/4, grace)
+	apart(sockets, 0, spread, grace)
+}
+
+// apart drains list between from and from+width, in random order.
+func apart(list []member, from, width, grace time.Duration) {
+	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	part := width / time.Duration(max(1, len(list)))
+	for i, c := range list {
+		c.drain(from+part*time.Duration(i)+jitter(part), grace)
+	}
 }
 
 // Close ends every connection with "draining" at once, waits for all of them
