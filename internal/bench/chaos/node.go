@@ -9,6 +9,10 @@ import (
 	"time"
 )
 
+// drain is how long a node may take to leave; it has half of that to send its
+// viewers away, one after the other.
+const drain = 20 * time.Second
+
 // node is one server of the fleet. Its addresses stay when it is started anew.
 type node struct {
 	*process
@@ -110,7 +114,7 @@ func (r *rig) newNode(name string, redis *redisSet, model *standIn, o fleetOptio
 		"FLUENTPRO_LISTEN=127.0.0.1:" + port, "FLUENTPRO_OPS_LISTEN=127.0.0.1:" + ops, "FLUENTPRO_DATA_DIR=" + r.dir,
 		"FLUENTPRO_ADVERTISE_ADDR=127.0.0.1:" + port,
 		"FLUENTPRO_DATABASE_URL=" + sql, "FLUENTPRO_REDIS_URL=" + redis.url, "FLUENTPRO_UPSTREAM_BASE_URL=" + model.url,
-		"FLUENTPRO_UPSTREAM_MODEL=" + fmt.Sprintf("checkable-%d", o.tokens), "FLUENTPRO_UPSTREAM_CONTINUE=prefix",
+		"FLUENTPRO_UPSTREAM_MODEL=" + fmt.Sprintf("checkable-%d", o.tokens), "FLUENTPRO_UPSTREAM_CONTINUE=prefix", "FLUENTPRO_DRAIN=" + drain.String(),
 		"FLUENTPRO_LIMITS_CONNECTIONS_PER_USER=5000"}, o.env...)}
 	return n, nil
 }

@@ -12,7 +12,9 @@ import (
 
 var rolling = scenario{
 	name: "rolling", short: "rolling restarts: SIGTERM to one node after the other", unit: "rounds", count: 20, brief: 1,
-	rules: func(n int) history.Rules { return history.Rules{Fault: "term", MinFaults: fleet * n, MinHits: 1} },
+	rules: func(n int) history.Rules {
+		return history.Rules{Fault: "term", MinFaults: fleet * n, MinHits: 1, SpreadMS: (drain / 2).Milliseconds()}
+	},
 	fleet: talkers(plain),
 	play: func(ctx context.Context, st *stage, count int) error {
 		end, err := st.talking(ctx, crowd, 2)

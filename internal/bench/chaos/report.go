@@ -74,6 +74,12 @@ func figures(f *check.Figures) []string {
 	add("read meanwhile", f.Read)
 	add("exit", f.Exit)
 	add("all pending run again", f.Rerun)
+	if f.DrainViewers > 0 {
+		out = append(out, fmt.Sprintf("at most %d of a node's %d viewers attached elsewhere within one second of its drain", f.DrainPeak, f.DrainViewers))
+	}
+	if f.MostTries > 0 {
+		out = append(out, fmt.Sprintf("no viewer connected more than %d times in 10 s", f.MostTries))
+	}
 	if f.Needless > 0 {
 		out = append(out, fmt.Sprintf("%d takeovers without a fault", f.Needless))
 	}

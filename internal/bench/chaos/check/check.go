@@ -1,6 +1,6 @@
 // Package check reads the history of a chaos run and says which promises were
 // broken. It knows the history only: no server, no store, no client code, so a
-// mistake there cannot excuse itself here. The names V1 to V29 are those of
+// mistake there cannot excuse itself here. The names V1 to V31 are those of
 // docs/reliability.md; M names are about the run itself, which must not pass
 // by missing its target.
 package check
@@ -16,7 +16,7 @@ import (
 
 // Violation is one broken promise.
 type Violation struct {
-	// Rule is V1…V29, P for Porcupine, M… for the run itself.
+	// Rule is V1…V31, P for Porcupine, M… for the run itself.
 	Rule string
 	// No is the line where it showed, 0 for the whole.
 	No   int64
@@ -110,6 +110,7 @@ func Check(records []history.Record) Result {
 	s.replies()
 	s.calls()
 	s.bounds()
+	s.storms()
 	s.measure()
 	slices.SortStableFunc(s.found, func(a, b Violation) int { return strings.Compare(a.Rule, b.Rule) })
 	return Result{s.found, s.figures}

@@ -24,10 +24,10 @@ type Figures struct {
 	Takeover, Resume, Recover Times
 	// Accept and Read are answers while a fault lasted; Calm outside of any.
 	Accept, Read, Calm Times
-	// PeakAttaches is the most in one second, MeanAttaches per second while
-	// there were any.
-	PeakAttaches int
-	MeanAttaches float64
+	// DrainPeak is how many of a drained node's DrainViewers attached elsewhere
+	// within one second, at the drain where that was the largest part; MostTries
+	// is how often one viewer connected within ten seconds.
+	DrainPeak, DrainViewers, MostTries int
 	// Exit is from SIGTERM to the end of the process.
 	Exit Times
 	// Rerun is from Redis's return to the model being asked again for every
@@ -53,7 +53,7 @@ func (s *state) measure() {
 	ws := s.windows()
 	f := &s.figures
 	s.measureAnswers(ws)
-	s.measureAttaches()
+	s.measureResumes()
 	for _, w := range ws {
 		switch {
 		case w.f == "kill":
@@ -103,21 +103,15 @@ func (s *state) measureAnswers(ws []window) {
 	f.Accept, f.Read, f.Calm = sorted(f.Accept), sorted(f.Read), sorted(f.Calm)
 }
 
-// measureAttaches times resumes and counts attaches per second.
-func (s *state) measureAttaches() {
+// measureResumes times resumes.
+func (s *state) measureResumes() {
 	f := &s.figures
 	opened := map[string]*history.Record{}
-	second := map[int64]int{}
-	total := 0
 	for i := range s.records {
 		r := &s.records[i]
 		switch {
 		case r.K == history.Open && r.Over != "poll":
 			opened[r.P] = r
-			if r.Cur != "" {
-				second[r.T/int64(time.Second)]++
-				total++
-			}
 		case r.K == history.Recv && r.Ev == "caught_up":
 			if o := opened[r.P]; o != nil && o.Cur != "" {
 				f.Resume = append(f.Resume, time.Duration(r.T-o.T))
@@ -128,12 +122,6 @@ func (s *state) measureAttaches() {
 		}
 	}
 	f.Resume = sorted(f.Resume)
-	for _, n := range second {
-		f.PeakAttaches = max(f.PeakAttaches, n)
-	}
-	if len(second) > 0 {
-		f.MeanAttaches = float64(total) / float64(len(second))
-	}
 }
 
 // takeovers finds, for each reply that the killed node wrote, the first new

@@ -116,6 +116,9 @@ type Rules struct {
 	// Bounds: replies have to be stopped, logins ended and foreign things
 	// reached for.
 	Bounds bool `json:"bounds,omitempty"`
+	// SpreadMS is over how long a node that drains sends its viewers away; 0
+	// where that is not judged.
+	SpreadMS int64 `json:"spread_ms,omitempty"`
 	// TakenOver: only replies that another node went on with count as hits.
 	TakenOver bool `json:"taken_over,omitempty"`
 }
