@@ -80,10 +80,6 @@ func (r *Runner) begin(ctx context.Context, claim *Claim, want beginning) (Began
 func (r *Runner) beginOnce(ctx context.Context, claim *Claim, want *beginning) (Began, error) {
 	id := claim.Run.Conversation
 	if claim.Log.Zero() || want.bump {
-		// A name costs an SQL commit: ask first whether Redis is there at all.
-		if _, err := r.log.Active(ctx, id); errors.Is(err, ErrLogDown) {
-			return Began{}, err
-		}
 		ep, err := r.keeper.make(ctx, id, claim.Log.Counter, claim.Fence)
 		if errors.Is(err, ErrLogRenamed) || errors.Is(err, ErrLogExists) {
 			return Began{}, r.relearn(ctx, claim, want)

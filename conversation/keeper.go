@@ -18,8 +18,10 @@ type Keeper struct {
 	// brings the same one; it must not block.
 	observe func(ID, Epoch, Event)
 
-	mu    sync.Mutex // guards names
+	mu    sync.Mutex // guards what follows
 	names map[ID]Epoch
+	// blind is set while Redis takes no writes: no name is kept then.
+	blind bool
 }
 
 // namesKept bounds what a node remembers of log names; forgetting costs one
@@ -46,6 +48,9 @@ func (k *Keeper) learn(id ID, ep Epoch) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.blind {
+		return
+	}
 	if len(k.names) >= namesKept {
 		clear(k.names)
 	}
@@ -69,6 +74,17 @@ func (k *Keeper) Doubt() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	clear(k.names)
+}
+
+// distrust has every read compare with SQL for as long as it is on: facts that
+// other nodes commit do not reach the logs either, and nobody would say so.
+func (k *Keeper) distrust(on bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if on || k.blind {
+		clear(k.names)
+	}
+	k.blind = on
 }
 
 // Active returns the conversation's live state from the log that SQL names,
@@ -145,6 +161,11 @@ func (k *Keeper) ActiveFrom(ctx context.Context, id ID, counter int64) (Active, 
 
 // make names a new log in SQL, creates it and records its nonce.
 func (k *Keeper) make(ctx context.Context, id ID, seen, fence int64) (Epoch, error) {
+	// A name costs a commit, and leaves the log that is there: ask first whether
+	// Redis would take another at all.
+	if err := k.log.Writable(ctx, id); err != nil {
+		return Epoch{}, err
+	}
 	counter, seed, err := k.store.NameLog(ctx, id, seen, fence)
 	if err != nil {
 		return Epoch{}, err

@@ -22,7 +22,8 @@ type shelf struct {
 	log     *conversation.Active // nil: there is none
 	created int
 	down    bool
-	claims  int // NameLog calls before which somebody else claims the run
+	full    bool // Redis is read, and takes no writes
+	claims  int  // NameLog calls before which somebody else claims the run
 }
 
 type storeSide struct {
@@ -77,6 +78,22 @@ func (x storeSide) RecordNonce(_ context.Context, _ conversation.ID, ep conversa
 	return nil
 }
 
+func (x logSide) Writable(context.Context, conversation.ID) error { return x.Try(context.Background()) }
+
+// Try is the Prober's.
+func (x logSide) Try(context.Context) error {
+	s := x.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.down:
+		return conversation.ErrLogDown
+	case s.full:
+		return fmt.Errorf("%w: %w", conversation.ErrLogDown, &conversation.RefusedError{Reason: "OOM"})
+	}
+	return nil
+}
+
 func (x logSide) Create(_ context.Context, _ conversation.ID, counter int64, seed conversation.Seed) (conversation.Epoch, error) {
 	s := x.s
 	s.mu.Lock()
@@ -108,7 +125,7 @@ func (x logSide) PutFact(_ context.Context, _ conversation.ID, ep conversation.E
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.down:
+	case s.down, s.full:
 		return 0, 0, conversation.ErrLogDown
 	case s.log == nil:
 		return 0, 0, conversation.ErrLogMissing

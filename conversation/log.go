@@ -20,6 +20,9 @@ type Log interface {
 	// returns those that do not stand just there: they have more, another epoch,
 	// or are missing. ErrLogDown when that cannot be told.
 	Behind(ctx context.Context, at map[ID]Cursor) ([]ID, error)
+	// Writable asks whether a log of this conversation could be written now. A
+	// Redis that is full, or a replica, is read and takes no writes: ErrLogDown.
+	Writable(ctx context.Context, id ID) error
 	// Create makes an empty log named by counter and returns its epoch, unless
 	// one with the same or a higher counter stands (ErrLogExists).
 	Create(ctx context.Context, id ID, counter int64, seed Seed) (Epoch, error)
@@ -54,7 +57,7 @@ var (
 	// ErrTrimmed and ErrAhead judge a cursor.
 	ErrTrimmed = errors.New("cursor is below the log")
 	ErrAhead   = errors.New("cursor is beyond the log")
-	// ErrLogDown: Redis did not answer; the outcome is unknown.
+	// ErrLogDown: Redis did not answer, or takes no writes; the outcome is unknown.
 	ErrLogDown = errors.New("redis does not answer")
 )
 

@@ -18,6 +18,8 @@ type Metrics struct {
 	SweepErrors prometheus.Counter
 	Damages     prometheus.Counter
 	Compactions prometheus.Counter
+	RedisWrites prometheus.Gauge
+	Refusals    *prometheus.CounterVec // reason: first word of what Redis says, or "away"
 	// Set by the node that makes the janitor's rounds, NaN on the others.
 	Conversations *prometheus.GaugeVec // state
 	OldestRun     prometheus.Gauge
@@ -54,6 +56,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		SweepErrors:   prometheus.NewCounter(prometheus.CounterOpts{Name: "fluentpro_sweep_errors_total", Help: "Sweeps for unfinished runs that failed."}),
 		Damages:       prometheus.NewCounter(prometheus.CounterOpts{Name: "fluentpro_log_damages_total", Help: "Logs found damaged, set aside and made anew."}),
 		Compactions:   prometheus.NewCounter(prometheus.CounterOpts{Name: "fluentpro_log_compactions_total", Help: "Logs at rest whose old entries were dropped."}),
+		RedisWrites:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "fluentpro_redis_takes_writes", Help: "1 while Redis takes this node's writes, 0 while it is full, read-only or away."}),
+		Refusals:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "fluentpro_redis_refused_tries_total", Help: "Tries to write to Redis, one a second, that it refused, by reason (its word, or away)."}, []string{"reason"}),
 		Conversations: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "fluentpro_conversations", Help: "Conversations by state (writing, waiting, idle, ended, erased), counted by one node."}, []string{"state"}),
 		OldestRun:     prometheus.NewGauge(prometheus.GaugeOpts{Name: "fluentpro_run_oldest_seconds", Help: "Since when the open run that changed longest ago has been still, counted by one node."}),
 		Stuck:         prometheus.NewGauge(prometheus.GaugeOpts{Name: "fluentpro_runs_stuck", Help: "Open runs that have been still for two minutes, counted by one node."}),
@@ -61,7 +65,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	}
 	if reg != nil {
 		reg.MustRegister(m.Damages, m.Compactions, m.Conversations, m.OldestRun, m.Stuck, m.OrphanLocks)
-		reg.MustRegister(m.Runs, m.Claims, m.Appends, m.Rebuilds, m.Active, m.FirstText, m.Accepted, m.SweepErrors)
+		reg.MustRegister(m.Runs, m.Claims, m.Appends, m.Rebuilds, m.Active, m.FirstText, m.Accepted, m.SweepErrors, m.RedisWrites, m.Refusals)
 	}
 	return m
 }

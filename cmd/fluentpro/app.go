@@ -65,6 +65,7 @@ type App struct {
 	bell     *redislog.Bell
 	back     *backroom
 	janitor  *conversation.Janitor
+	sentry   *conversation.Sentry
 	hub      *streaming.Hub
 	sessions *sessions.Manager
 	auth     *authentication.Service
@@ -204,6 +205,7 @@ func (a *App) wireCore(ctx context.Context) error {
 		conversation.Limits{MessageChars: a.cfg.Limits.MessageChars, Queue: queue})
 	start.engine = a.engine
 	a.janitor = conversation.NewJanitor(conversation.JanitorConfig{Keep: a.cfg.KeepConversations}, store, rlog, a.members, locks, metrics, a.log)
+	a.sentry = conversation.NewSentry(rlog, a.keeper, metrics, 0, a.log)
 	a.front.store, a.front.log, a.front.locks, a.front.onboarding, a.front.practice = store, rlog, locks, onboard, practise
 	return nil
 }
@@ -277,7 +279,7 @@ func (a *App) run(ctx context.Context) error {
 	defer stopBack()
 	var coreWG, runWG, claimWG, backWG, httpWG sync.WaitGroup
 	failed := make(chan error, 5) // one per listener and part of the background
-	for _, fn := range []func(context.Context) error{a.members.Run, a.bell.Run, a.hub.Run, a.janitor.Run} {
+	for _, fn := range []func(context.Context) error{a.members.Run, a.bell.Run, a.hub.Run, a.janitor.Run, a.sentry.Run} {
 		coreWG.Go(func() { _ = fn(core) }) // these end only with their context
 	}
 	coreWG.Go(func() { a.auth.Run(core) })

@@ -61,7 +61,7 @@ func (a *App) checks() []server.Check {
 			return nil
 		}},
 		{Name: "sql", Required: true, Probe: a.db.Ping},
-		{Name: "redis", Probe: func(ctx context.Context) error { return a.redis.calls.Ping(ctx).Err() }},
+		{Name: "redis", Probe: a.sentry.Check},
 		{Name: "upstream", Probe: a.client.Check},
 	}
 }

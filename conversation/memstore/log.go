@@ -207,6 +207,14 @@ func (l *Log) Behind(ctx context.Context, at map[conversation.ID]conversation.Cu
 	return out, nil
 }
 
+// Writable implements conversation.Log.
+func (l *Log) Writable(ctx context.Context, id conversation.ID) error {
+	_, err := run(ctx, l, "log.writable", id, func(*Server, bookKey) (struct{}, []conversation.Event, error) {
+		return struct{}{}, nil, nil
+	})
+	return err
+}
+
 // Create implements conversation.Log.
 func (l *Log) Create(ctx context.Context, id conversation.ID, counter int64, seed conversation.Seed) (conversation.Epoch, error) {
 	if n := len(seed.Turns) - l.opts.MaxTurns; n > 0 {

@@ -2,7 +2,6 @@ package redislog
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -162,7 +161,16 @@ func answer(v any) ([]string, error) {
 		}
 	}
 	if out[0] == "ERR" {
-		return nil, errors.New(out[len(out)-1])
+		return nil, refused(out[len(out)-1])
 	}
 	return out, nil
 }
+
+// refused is what Redis said of one append in a batch: an answer, as it would
+// be had it been asked alone.
+type refused string
+
+func (r refused) Error() string { return string(r) }
+
+// RedisError implements redis.Error.
+func (refused) RedisError() {}

@@ -48,6 +48,9 @@ var crcTable = func() (t [256]uint16) {
 
 func shardTag(s int) string { return "cv:{" + strconv.Itoa(s) + "}:" }
 
+// tryKey is written to find out whether a shard takes writes.
+func tryKey(s int) string { return shardTag(s) + "try" }
+
 func markKey(s int) string { return shardTag(s) + "mark" }
 
 // logKeys are the five keys of a log; there is room for the marker.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/fluentpro/fluentpro/conversation"
 	"github.com/fluentpro/fluentpro/internal/finding"
 )
 
@@ -68,6 +70,10 @@ func checkServer(ctx context.Context, rdb server, at string) ([]finding.Finding,
 	}
 	out := judge(parseInfo(text))
 	out = append(out, checkSave(ctx, rdb, parseInfo(text))...)
+	if refused := (*conversation.RefusedError)(nil); errors.As(judged(rdb.Set(ctx, probeKey, "1", time.Second).Err()), &refused) && !slices.Contains([]string{"NOPERM", "READONLY", "MISCONF"}, refused.Reason) { // these have findings of their own
+		out = append(out, finding.Finding{Name: "redis-refuses", Setting: "writes", Value: refused.Reason,
+			Why: "it takes no writes: replies stand still until they are whole", Fix: "see docs/operations.md, \"When Redis takes no writes\""})
+	}
 	denied, err := probeRights(ctx, rdb)
 	if err != nil {
 		return nil, err
@@ -103,6 +109,11 @@ func judge(in info) []finding.Finding {
 	}
 	if in["rdb_last_bgsave_status"] == "err" || in["aof_last_write_status"] == "err" || in["aof_last_bgrewrite_status"] == "err" {
 		add(true, "redis-saving", "last save", "err", "it cannot write to its disk and refuses writes, or soon will", "free the disk, or see its log")
+	}
+	limit, _ := strconv.ParseInt(in["maxmemory"], 10, 64)
+	if used, _ := strconv.ParseInt(in["used_memory"], 10, 64); limit > 0 && used >= limit/10*9 {
+		add(false, "redis-memory", "used_memory", strconv.FormatInt(used, 10)+" of "+in["maxmemory"], "a full Redis takes no writes: replies stand still until they are whole",
+			"raise maxmemory; docs/redis.md reckons what is needed")
 	}
 	replicas, _ := strconv.Atoi(in["connected_slaves"])
 	if _, guarded := in["min_slaves_good_slaves"]; replicas > 0 && !guarded {

@@ -83,7 +83,25 @@ func TestSettingsWithReplica(t *testing.T) {
 	if _, err := primary.Do("CONFIG", "SET", "min-replicas-to-write", "1"); err != nil {
 		t.Fatal(err)
 	}
-	if got := found(t, rdb); len(got) != 0 {
+	// Until the replica has said how far it is, the primary takes no writes.
+	testenv.EventuallyTrue(t, time.Minute, "nothing is found", func() bool {
+		got := found(t, rdb)
+		if f, ok := got["redis-refuses"]; ok && (f.Value != "NOREPLICAS" || f.Grave) {
+			t.Errorf("found %v", f)
+		}
+		return len(got) == 0
+	})
+}
+
+// TestSettingsOfFullRedis: what is full, and what soon will be.
+func TestSettingsOfFullRedis(t *testing.T) {
+	t.Parallel()
+	srv := testenv.Redis(t, "--appendonly", "yes", "--maxmemory", "1")
+	got := found(t, open(t, &redis.Options{Addr: srv.Addr}))
+	if f := got["redis-refuses"]; f.Value != "OOM" || f.Grave {
+		t.Errorf("found %+v", f)
+	}
+	if f := got["redis-memory"]; f.Name == "" || f.Grave || len(got) != 2 {
 		t.Errorf("found %v", got)
 	}
 }

@@ -89,7 +89,7 @@ local all, out = redis.call('HGETALL', KEYS[1]), {}
 for i = 1, #all, 2 do
   local till = split(all[i + 1])
   if not till or till <= now then
-    redis.call('HDEL', KEYS[1], all[i])
+    redis.pcall('HDEL', KEYS[1], all[i]) -- a Redis that takes no writes is read all the same
   else
     out[#out + 1], out[#out + 2] = all[i], all[i + 1]
   end

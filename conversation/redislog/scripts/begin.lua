@@ -32,19 +32,16 @@ if ARGV[11] == 'cont' then
   keep(sec, m[12])
   return answer(m[7], m[8], m[11])
 end
+local base, len, bytes, text = ARGV[10], '0', 0, ''
+local kind = ARGV[10] == '1' and '.started' or '.restarted'
+if ARGV[11] ~= 'restart' then base, len, text, kind = ARGV[14], ARGV[13], ARGV[12], '.started' end
+-- First what a Redis without room refuses (see lib.lua).
+mark(kind, base, '0', '0', ARGV[16])
 redis.call('DEL', KEYS[3])
 redis.call('HDEL', KEYS[1], 'fail')
-local base, len, bytes = ARGV[10], '0', 0
-if ARGV[11] == 'restart' then
-  if ARGV[10] == '1' then mark('.started', base, '0', '0', ARGV[16])
-  else mark('.restarted', base, '0', '0', ARGV[16]) end
-else
-  base, len = ARGV[14], ARGV[13]
-  mark('.started', base, '0', '0', ARGV[16])
-  if ARGV[12] ~= '' then
-    mark('.delta', base, '0', len, ARGV[12])
-    bytes = redis.call('APPEND', KEYS[3], ARGV[12])
-  end
+if text ~= '' then
+  mark('.delta', base, '0', len, text)
+  bytes = redis.call('APPEND', KEYS[3], text)
 end
 redis.call('HSET', KEYS[1], 'f', ARGV[8], 'run', ARGV[9], 'att', ARGV[10], 'rb', base, 'len', len, 'pl', bytes,
   'open', '1', 'stop', '', 'mid', ARGV[17], 'pu', ARGV[15], 'wait', '0', 'top', string.format('%.0f', top))

@@ -20,6 +20,13 @@
 --
 -- Why a check of the incarnation in every script: a client builds key names
 -- before its pool picks a connection, which may lead to another primary.
+-- No step is ever done by half. A Redis that takes no writes at all (a replica,
+-- failed saves, too few replicas) refuses the first one and so the script. One
+-- whose memory is full refuses only commands that need room, and only as long
+-- as the script has written nothing: it never stops in the middle. So the first
+-- write of each script that makes something needs room (APPEND, XADD, SET);
+-- with DEL in front the whole of it would be done beyond the limit. compact,
+-- shred and aside free room, and begin with what is never refused.
 local function incarnation()
   local have
   if ARGV[1] == 'r' then
