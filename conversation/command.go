@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/fluentpro/fluentpro/internal/correlation"
@@ -177,12 +178,23 @@ func (e *Engine) check(in *SendInput) error {
 		return invalid("invalid_utf8", "The text is not valid UTF-8.")
 	case strings.ContainsRune(in.Text, 0):
 		return invalid("nul", "The text holds a NUL character.")
-	case strings.TrimSpace(in.Text) == "":
+	case Blank(in.Text):
 		return invalid("required", "The text is empty.")
 	case utf8.RuneCountInString(in.Text) > e.limits.MessageChars:
 		return invalid("too_long", fmt.Sprintf("At most %d characters.", e.limits.MessageChars))
 	}
 	return nil
+}
+
+// Blank reports text of which nothing would be seen: white space, control and
+// format characters only.
+func Blank(s string) bool {
+	for _, r := range s {
+		if !unicode.IsSpace(r) && !unicode.Is(unicode.Cf, r) && !unicode.IsControl(r) {
+			return false
+		}
+	}
+	return true
 }
 
 func checkPolicy(p string) error {

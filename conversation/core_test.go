@@ -110,6 +110,31 @@ func TestSameMessageTwentyTimesAtOnce(t *testing.T) {
 	})
 }
 
+// TestNothingToSee: text of which a learner sees nothing is refused whichever
+// way it comes.
+func TestNothingToSee(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, db *sqldb.DB, addr string, o rigOptions) {
+		n := newNode(t, db, addr, &model{words: 3}, o)
+		id := newChat(t, n)
+		for _, text := range []string{"", " \n\t", "\u200b", "\u2060\ufeff \u200d", "\u202e\u00ad", "\x07\u00a0"} {
+			for _, policy := range []string{"", "interrupt"} {
+				_, err := n.engine.Send(t.Context(), conversation.SendInput{Conversation: id, Learner: owner, ClientID: "k", Text: text, Policy: policy})
+				if fault.CodeOf(err) != fault.Invalid {
+					t.Errorf("%q: %v", text, err)
+				}
+			}
+		}
+		// What has something to see keeps its invisible parts.
+		if acc := send(t, n, id, "k", "\u202eשלום\u200d"); acc.Duplicate {
+			t.Error("a refused message was there")
+		}
+		if turns := snapshot(t, n, id).Turns; turns[1].Text != "\u202eשלום\u200d" {
+			t.Errorf("stored %q", turns[1].Text)
+		}
+	})
+}
+
 func TestQueueRejectAndOrder(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, db *sqldb.DB, addr string, o rigOptions) {

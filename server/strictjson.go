@@ -2,19 +2,17 @@ package server
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"io"
 	"mime"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
 
 	"github.com/fluentpro/fluentpro/internal/fault"
+	"github.com/fluentpro/fluentpro/internal/strictjson"
 )
 
 // maxDepth bounds the nesting of a JSON body.
@@ -86,122 +84,4 @@ func checkMedia(h http.Header) error {
 
 func badJSON(detail string) error { return fault.New(fault.BadRequest, detail) }
 
-// checkJSON accepts one JSON object in valid UTF-8 without NUL, half
-// surrogates, duplicate or merely case-different keys, at most depth deep.
-// encoding/json accepts most of these silently.
-func checkJSON(body []byte, depth int) error {
-	if !utf8.Valid(body) {
-		return badJSON("The body is not valid UTF-8.")
-	}
-	if !json.Valid(body) {
-		return badJSON("The body is not one JSON value.")
-	}
-	if trimmed := bytes.TrimLeft(body, " \t\r\n"); trimmed[0] != '{' {
-		return badJSON("The body must be a JSON object.")
-	}
-	sc := scanner{body: body, depth: depth}
-	return sc.run()
-}
-
-// scanner walks text that is known to be valid JSON.
-type scanner struct {
-	body       []byte
-	pos, depth int
-	// keys holds the keys of each open object, nil for an array.
-	keys []map[string]bool
-}
-
-func (s *scanner) run() error {
-	wantKey := false
-	for s.pos < len(s.body) {
-		switch c := s.body[s.pos]; c {
-		case '{', '[':
-			if len(s.keys) == s.depth {
-				return badJSON("The body is nested too deeply.")
-			}
-			var m map[string]bool
-			if c == '{' {
-				m = map[string]bool{}
-			}
-			s.keys = append(s.keys, m)
-			wantKey = c == '{'
-			s.pos++
-		case '}', ']':
-			s.keys = s.keys[:len(s.keys)-1]
-			wantKey = false
-			s.pos++
-		case ',':
-			wantKey = s.keys[len(s.keys)-1] != nil
-			s.pos++
-		case '"':
-			raw, err := s.str()
-			if err != nil {
-				return err
-			}
-			if wantKey {
-				if err := s.key(raw); err != nil {
-					return err
-				}
-				wantKey = false
-			}
-		default:
-			s.pos++
-		}
-	}
-	return nil
-}
-
-func (s *scanner) key(raw []byte) error {
-	var k string
-	if err := json.Unmarshal(raw, &k); err != nil {
-		return badJSON("The body is not one JSON value.")
-	}
-	k = strings.ToLower(strings.ToUpper(k)) // folds what encoding/json folds, ſ and K too
-	m := s.keys[len(s.keys)-1]
-	if m[k] {
-		return badJSON("The body has the same key twice.")
-	}
-	m[k] = true
-	return nil
-}
-
-// str passes over a string and returns it with its quotes.
-func (s *scanner) str() ([]byte, error) {
-	start := s.pos
-	s.pos++
-	for {
-		switch s.body[s.pos] {
-		case '"':
-			s.pos++
-			return s.body[start:s.pos], nil
-		case '\\':
-			if s.body[s.pos+1] != 'u' {
-				s.pos += 2
-				continue
-			}
-			u := s.hex(s.pos + 2)
-			s.pos += 6
-			switch {
-			case u == 0:
-				return nil, badJSON("The body holds a NUL character.")
-			case u >= 0xDC00 && u < 0xE000:
-				return nil, badJSON("The body holds half a character.")
-			case u >= 0xD800 && u < 0xDC00:
-				if s.body[s.pos] != '\\' || s.body[s.pos+1] != 'u' {
-					return nil, badJSON("The body holds half a character.")
-				}
-				if low := s.hex(s.pos + 2); low < 0xDC00 || low >= 0xE000 {
-					return nil, badJSON("The body holds half a character.")
-				}
-				s.pos += 6
-			}
-		default:
-			s.pos++
-		}
-	}
-}
-
-func (s *scanner) hex(at int) uint64 {
-	u, _ := strconv.ParseUint(string(s.body[at:at+4]), 16, 32) // known to be four hex digits
-	return u
-}
+func checkJSON(body []byte, depth int) error { return strictjson.Check("body", body, depth) }

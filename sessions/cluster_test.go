@@ -305,6 +305,7 @@ func TestLogoutEverywhere(t *testing.T) {
 			if lost {
 				return
 			}
+			b.eventually("what ended has left", func() bool { return b.m.Connections() == 2 })
 			if n := b.m.CloseLearner("ann", ""); n != 1 {
 				t.Fatalf("ended %d here, want 1", n)
 			}

@@ -5,11 +5,11 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/fluentpro/fluentpro/conversation"
 	"github.com/fluentpro/fluentpro/internal/fault"
+	"github.com/fluentpro/fluentpro/internal/strictjson"
 	"github.com/fluentpro/fluentpro/streaming"
 )
 
@@ -40,7 +40,14 @@ type clientFrame struct {
 	Key  string          `json:"key"`
 	Args json.RawMessage `json:"args"`
 	N    int64           `json:"n"`
+
+	// unclear says why the frame could be read in two ways; nothing of it is
+	// done then.
+	unclear error
 }
+
+// frameDepth bounds the nesting of a frame.
+const frameDepth = 16
 
 type resumeEntry struct {
 	C   string `json:"c"`
@@ -67,6 +74,7 @@ func decodeFrame(msg []byte) (clientFrame, error) {
 	if err := json.Unmarshal(msg, &f); err != nil {
 		return clientFrame{}, fault.New(fault.BadRequest, "A frame is one JSON object with the fields of its type.")
 	}
+	f.unclear = strictjson.Check("frame", msg, frameDepth)
 	if len(f.ID) > maxName || !printable(f.ID) {
 		f.ID = ""
 		return f, fault.New(fault.BadRequest, "An id is at most 64 printable ASCII characters.")
@@ -125,7 +133,7 @@ func checkSend(op conversation.Op, key string, a sendArgs, limit int) error {
 	}
 	if op == conversation.OpSend || op == conversation.OpEdit {
 		switch {
-		case blank(a.Text):
+		case conversation.Blank(a.Text):
 			bad("args.text", "required", "must hold something to say")
 		case strings.ContainsRune(a.Text, 0):
 			bad("args.text", "bad_format", "must not hold NUL")
@@ -148,16 +156,6 @@ func checkSend(op conversation.Op, key string, a sendArgs, limit int) error {
 		return nil
 	}
 	return &fault.Error{Code: fault.Invalid, Message: "The message cannot be accepted as it is.", Fields: fields}
-}
-
-// blank reports text of which nothing would be seen.
-func blank(s string) bool {
-	for _, r := range s {
-		if !unicode.IsSpace(r) && !unicode.Is(unicode.Cf, r) && !unicode.IsControl(r) {
-			return false
-		}
-	}
-	return true
 }
 
 // What follows writes server frames by hand: ev frames join bytes that all

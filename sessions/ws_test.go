@@ -229,7 +229,11 @@ func TestCommands(t *testing.T) {
 	}{
 		{"one character too many", "send", "k", fmt.Sprintf(`{"text":%q}`, long+"x"), "invalid", 1},
 		{"blank", "send", "k", `{"text":" \n\u200b"}`, "invalid", 1},
-		{"NUL", "send", "k", `{"text":"a\u0000b"}`, "invalid", 1},
+		{"NUL", "send", "k", `{"text":"a\u0000b"}`, "bad_request", 0},
+		{"half a character", "send", "k", `{"text":"a\ud800b"}`, "bad_request", 0},
+		{"two texts", "send", "k", `{"text":"a","text":"b"}`, "bad_request", 0},
+		{"two runs, apart by case", "cancel", "", `{"run":1,"Run":2}`, "bad_request", 0},
+		{"too deep", "send", "k", `{"text":"a","more":` + strings.Repeat("[", 20) + strings.Repeat("]", 20) + `}`, "bad_request", 0},
 		{"everything wrong at once", "send", "k k", `{"text":"","policy":"undo"}`, "invalid", 3},
 		{"no key", "send", "", `{"text":"x"}`, "invalid", 1},
 		{"an edit of nothing, of nothing", "edit", "k", `{}`, "invalid", 2},
@@ -245,6 +249,10 @@ func TestCommands(t *testing.T) {
 		if code, list := errOf(cmd(tc.op, tc.key, tc.args)); code != tc.code || len(list) != tc.fields {
 			t.Errorf("%s: got %s %v, want %s with %d fields", tc.name, code, list, tc.code, tc.fields)
 		}
+	}
+	s.send(`{"t":"sub","id":"7","c":"a","c":"b"}`)
+	if f := s.want("err"); f["code"] != "bad_request" || f["id"] != "7" {
+		t.Fatalf("two conversations in one frame: %v", f)
 	}
 	r.cmd.mu.Lock()
 	r.cmd.err = &fault.Error{Code: fault.RunActive, Message: "busy", RetryAfterMS: 500, Err: errors.New("secret table")}

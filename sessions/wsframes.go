@@ -33,6 +33,9 @@ func (c *wsConn) handle(msg []byte, now time.Time) {
 }
 
 func (c *wsConn) dispatch(f clientFrame, now time.Time) error {
+	if f.unclear != nil && f.T != "cmd" {
+		return f.unclear
+	}
 	if !c.helloed {
 		if f.T != "hello" {
 			return fault.New(fault.BadRequest, "Say hello first.")
@@ -214,6 +217,9 @@ func (c *wsConn) onCommand(f clientFrame, now time.Time) error {
 		run = func(ctx context.Context) (any, error) { return c.cancelRun(ctx, f) }
 	default:
 		return fault.New(fault.UnknownOp, "Unknown operation.")
+	}
+	if f.unclear != nil {
+		run = func(context.Context) (any, error) { return nil, f.unclear }
 	}
 	var data any
 	var err error

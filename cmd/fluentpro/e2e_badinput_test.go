@@ -117,6 +117,7 @@ func badRequests(t *testing.T, l, stranger *learner, conversation string) {
 	refused(t, l, []refusal{
 		{"empty message", "POST", messages, text(""), 422, "invalid", nil},
 		{"white space", "POST", messages, text(" \n\t"), 422, "invalid", nil},
+		{"zero width", "POST", messages, text("\u200b\u2060"), 422, "invalid", nil},
 		{"too long", "POST", messages, text(strings.Repeat("é", 8193)), 422, "invalid", nil},
 		{"1 MiB", "POST", messages, text(strings.Repeat("a", 1<<20)), 413, "too_large", nil},
 		{"invalid UTF-8", "POST", messages, []byte("{\"client_id\":\"bad\",\"text\":\"a\xffb\"}"), 400, "bad_request", nil},
@@ -325,7 +326,10 @@ func badFrames(t *testing.T, l, stranger *learner, conversation string) {
 	command("empty", "send", conversation, "k", m{"text": ""}, "invalid")
 	command("white space", "send", conversation, "k", m{"text": " \n"}, "invalid")
 	command("too long", "send", conversation, "k", m{"text": strings.Repeat("a", 8193)}, "invalid")
-	command("NUL", "send", conversation, "k", m{"text": "a\x00b"}, "invalid")
+	command("zero width", "send", conversation, "k", m{"text": "\u200b\u2060"}, "invalid")
+	command("NUL", "send", conversation, "k", m{"text": "a\x00b"}, "bad_request")
+	command("half a character", "send", conversation, "k", json.RawMessage(`{"text":"a\ud83d"}`), "bad_request")
+	command("two texts", "send", conversation, "k", json.RawMessage(`{"text":"a","Text":"b"}`), "bad_request")
 	command("no key", "send", conversation, "", m{"text": "hello"}, "invalid")
 	command("bad args", "send", conversation, "k", []int{1}, "bad_request")
 	command("nonsense", "send", "nonsense", "k", m{"text": "hello"}, "not_found")
