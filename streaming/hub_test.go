@@ -382,3 +382,53 @@ func TestALogThatLostItsEndIsRenewed(t *testing.T) {
 		c.feed.Close()
 	})
 }
+
+// A log that lost its end has nothing more for a viewer, though the room knows
+// of more: the viewer waits for the room, or the writer, to leave it, and does
+// not ask again and again.
+func TestALogThatLostItsEndIsNotAskedForEver(t *testing.T) {
+	t.Parallel()
+	for name, at := range map[string]func(w *world) string{
+		"cursor where it ends":   func(w *world) string { return w.cursor(w.top - 5) },
+		"cursor in what is lost": func(w *world) string { return w.cursor(w.top - 2) },
+		"no cursor":              func(*world) string { return "" },
+	} {
+		for _, written := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, written %v", name, written), func(t *testing.T) {
+				inTime(t, streaming.Config{}, func(t *testing.T, w *world, h *streaming.Hub) {
+					w.talk(1, 40)
+					first := w.view(t, h, "").drain()
+					late := w.view(t, h, at(w))
+					old := w.epoch
+					w.mu.Lock()
+					w.written = written
+					w.top -= 5
+					w.entries = w.entries[:len(w.entries)-5]
+					w.mu.Unlock()
+					pulls := 0
+					for more := true; more && pulls < 10; pulls++ {
+						b, err := late.feed.Pull(t.Context(), 64, 16<<10)
+						if err != nil {
+							t.Fatal(err)
+						}
+						more = b.More
+					}
+					if pulls == 10 {
+						t.Error("the log is asked again and again")
+					}
+					w.mu.Lock()
+					w.written = false
+					w.mu.Unlock()
+					time.Sleep(40 * time.Second)
+					synctest.Wait()
+					late.drain()
+					if w.epoch == old || late.feed.Cursor() != w.cursor(w.top) {
+						t.Errorf("epoch %v after %v, the viewer stands at %s", w.epoch, old, late.feed.Cursor())
+					}
+					first.feed.Close()
+					late.feed.Close()
+				})
+			})
+		}
+	}
+}

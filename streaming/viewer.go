@@ -94,9 +94,9 @@ func (f *feed) Pull(ctx context.Context, limit, maxBytes int) (Batch, error) {
 	}
 	if !f.snapshot && f.pos < r.last && (len(r.ring) == 0 || f.pos+1 < r.ring[0].ev.Seq) {
 		if !f.caughtUp {
-			ep, pos := f.epoch, f.pos
+			ep, pos, known := f.epoch, f.pos, conversation.Cursor{Epoch: r.epoch, Seq: r.last}
 			r.mu.Unlock()
-			return f.replay(ctx, ep, pos, limit, maxBytes)
+			return f.replay(ctx, ep, pos, known, limit, maxBytes)
 		}
 		f.snapshot, f.reason = true, "slow"
 	}
@@ -147,7 +147,7 @@ func (f *feed) told(b *Batch, pos int64) {
 }
 
 // replay serves an attach from the log.
-func (f *feed) replay(ctx context.Context, ep conversation.Epoch, pos int64, limit, maxBytes int) (Batch, error) {
+func (f *feed) replay(ctx context.Context, ep conversation.Epoch, pos int64, known conversation.Cursor, limit, maxBytes int) (Batch, error) {
 	page, err := f.r.h.log.Read(ctx, f.r.id, ep, pos, 500)
 	if err != nil {
 		if errors.Is(err, conversation.ErrLogDown) {
@@ -160,6 +160,9 @@ func (f *feed) replay(ctx context.Context, ep conversation.Epoch, pos int64, lim
 		}
 		f.r.mu.Unlock()
 		return f.snap(ctx)
+	}
+	if len(page.Events) == 0 && f.lacks(known, ep, pos) {
+		return f.trouble(conversation.ErrLogMissing)
 	}
 	var b Batch
 	size := 0
@@ -184,6 +187,17 @@ func (f *feed) replay(ctx context.Context, ep conversation.Epoch, pos int64, lim
 	return b, nil
 }
 
+// lacks reports that a log, read after the room stood at known, ends before
+// that: its end was lost. To ask it again would find the same until its writer,
+// or the room's next look, has left it for a new one.
+func (f *feed) lacks(known conversation.Cursor, ep conversation.Epoch, top int64) bool {
+	if ep != known.Epoch || top >= known.Seq {
+		return false
+	}
+	f.r.look()
+	return true
+}
+
 // snap delivers the folded state and goes on from its position.
 func (f *feed) snap(ctx context.Context) (Batch, error) {
 	f.r.mu.Lock()
@@ -192,6 +206,9 @@ func (f *feed) snap(ctx context.Context) (Batch, error) {
 	a, err := f.r.current(ctx, seen, f.claimed)
 	if err != nil {
 		return f.trouble(err)
+	}
+	if f.lacks(seen, a.Epoch, a.Top) {
+		return f.trouble(conversation.ErrLogMissing)
 	}
 	f.claimed = conversation.Cursor{}
 	js, err := a.State.AppendStateJSON(nil)

@@ -31,6 +31,7 @@ type world struct {
 	mu       sync.Mutex
 	down     bool
 	deaf     bool // Listen is not confirmed
+	written  bool // a writer is at it: only it leaves the log
 	active   int  // calls of Active
 	reads    int
 	catchUps int
@@ -257,7 +258,7 @@ func (w *world) Renew(_ context.Context, _ conversation.ID, ep conversation.Epoc
 	if w.down {
 		return conversation.ErrLogDown
 	}
-	if ep == w.epoch {
+	if ep == w.epoch && !w.written {
 		w.epoch = conversation.Epoch{Counter: ep.Counter + 1, Nonce: "renewed"}
 		w.low, w.top, w.entries = 1, 0, nil
 	}
