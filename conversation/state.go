@@ -1,6 +1,11 @@
 package conversation
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"slices"
+
+	"github.com/fluentpro/fluentpro/internal/fault"
+)
 
 // promptTurns is more than any prompt looks back.
 const promptTurns = 100
@@ -105,19 +110,19 @@ func HeadOf(f *Fact) (h Head, ok bool) {
 }
 
 // CutPage takes the newest limit turns of a path; before, when not 0, is a
-// turn of it: only those that come earlier count.
-func CutPage(path []Turn, before int64, limit int) (page []Turn, more bool) {
+// turn of it: only those that come earlier count. One that is not on the path
+// (another branch is shown by now) is cursor_gone: an empty page would say that
+// nothing comes before it.
+func CutPage(path []Turn, before int64, limit int) (page []Turn, more bool, err error) {
 	if before != 0 {
-		end := 0
-		for i := range path {
-			if path[i].N == before {
-				end = i
-			}
+		end := slices.IndexFunc(path, func(t Turn) bool { return t.N == before })
+		if end < 0 {
+			return nil, false, fault.New(fault.CursorGone, "The page begins at a turn that is not on this branch.")
 		}
 		path = path[:end]
 	}
 	if n := len(path) - limit; n > 0 {
-		return path[n:], true
+		return path[n:], true, nil
 	}
-	return path, false
+	return path, false, nil
 }

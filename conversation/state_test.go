@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"slices"
 	"testing"
+
+	"github.com/fluentpro/fluentpro/internal/fault"
 )
 
 func learner(n, run int64) Turn { return Turn{N: n, Author: Learner, Run: run} }
@@ -98,14 +100,19 @@ func TestCutPage(t *testing.T) {
 		limit  int
 		want   []int64
 		more   bool
-	}{{0, 10, []int64{1, 2, 3, 4}, false}, {0, 2, []int64{3, 4}, true}, {3, 2, []int64{1, 2}, false}, {3, 1, []int64{2}, true}, {1, 5, []int64{}, false}, {99, 5, []int64{}, false}} {
-		page, more := CutPage(path, tc.before, tc.limit)
+	}{{0, 10, []int64{1, 2, 3, 4}, false}, {0, 2, []int64{3, 4}, true}, {3, 2, []int64{1, 2}, false}, {3, 1, []int64{2}, true}, {1, 5, []int64{}, false}} {
+		page, more, err := CutPage(path, tc.before, tc.limit)
 		got := []int64{}
 		for _, turn := range page {
 			got = append(got, turn.N)
 		}
-		if !slices.Equal(got, tc.want) || more != tc.more {
-			t.Errorf("before %d, limit %d: %v %v, want %v %v", tc.before, tc.limit, got, more, tc.want, tc.more)
+		if !slices.Equal(got, tc.want) || more != tc.more || err != nil {
+			t.Errorf("before %d, limit %d: %v %v %v, want %v %v", tc.before, tc.limit, got, more, err, tc.want, tc.more)
+		}
+	}
+	for _, elsewhere := range []int64{99, edited()[4].N} {
+		if page, _, err := CutPage(path, elsewhere, 5); fault.CodeOf(err) != fault.CursorGone {
+			t.Errorf("before %d, which is not on the path: %v, %v", elsewhere, page, err)
 		}
 	}
 }

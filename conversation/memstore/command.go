@@ -215,6 +215,23 @@ func (s *Store) Answered(ctx context.Context, in conversation.SendInput) (conver
 
 // answered finds a command that was accepted before.
 func (db *DB) answered(c *chat, in conversation.SendInput) (conversation.Accepted, bool, error) {
+	acc, known, err := db.repeated(c, in)
+	if known {
+		acc.Position = c.position(in.Op, acc.Run)
+	}
+	return acc, known, err
+}
+
+// position counts the replies that still come before a command's own.
+func (c *chat) position(op conversation.Op, run int64) int64 {
+	open := c.open()
+	if op == conversation.OpSelect {
+		return int64(len(open))
+	}
+	return int64(max(0, slices.Index(open, run)))
+}
+
+func (db *DB) repeated(c *chat, in conversation.SendInput) (conversation.Accepted, bool, error) {
 	var none conversation.Accepted
 	if in.Learner != "" && c.header.Owner != in.Learner {
 		return none, false, conversation.ErrNotFound
@@ -279,8 +296,9 @@ func (s *Store) Branch(ctx context.Context, owner conversation.LearnerID, id con
 			page.Tip, page.Active = conversation.Head{Run: run, Turn: r.Parent}, run == page.Tip.Run
 		}
 		path, _ := conversation.Path(c.turns, page.Tip)
-		page.Turns, page.More = conversation.CutPage(path, before, limit)
-		return page, nil
+		var err error
+		page.Turns, page.More, err = conversation.CutPage(path, before, limit)
+		return page, err
 	})
 }
 

@@ -24,9 +24,8 @@ func (s *Store) Branch(ctx context.Context, owner conversation.LearnerID, id con
 		return page, err
 	}
 	page.Active = page.Tip.Run == s.tip(r)
-	path, page.More = conversation.CutPage(path, before, limit)
-	if len(path) == 0 {
-		return page, nil
+	if path, page.More, err = conversation.CutPage(path, before, limit); err != nil || len(path) == 0 {
+		return page, err
 	}
 	page.Turns, err = s.texts(ctx, id, numbers(path))
 	return page, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 
 	"github.com/fluentpro/fluentpro/conversation"
 	"github.com/fluentpro/fluentpro/internal/fault"
@@ -276,6 +277,20 @@ var errMismatch = fault.New(fault.IdempotencyMismatch, "This client id was used 
 
 // duplicate answers a command that was accepted before.
 func (s *Store) duplicate(ctx context.Context, r *row, in conversation.SendInput, acc *conversation.Accepted) (bool, error) {
+	known, err := s.repeated(ctx, r, in, acc)
+	if !known || err != nil {
+		return known, err
+	}
+	open, err := s.openRuns(ctx, r)
+	if in.Op == conversation.OpSelect {
+		acc.Position = int64(len(open))
+	} else {
+		acc.Position = int64(max(0, slices.IndexFunc(open, func(run conversation.RunRow) bool { return run.No == acc.Run })))
+	}
+	return err == nil, err
+}
+
+func (s *Store) repeated(ctx context.Context, r *row, in conversation.SendInput, acc *conversation.Accepted) (bool, error) {
 	if in.Op == conversation.OpSelect {
 		if in.Run != s.tip(r) {
 			return false, nil

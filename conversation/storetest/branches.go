@@ -142,7 +142,7 @@ func (k *talk) open() []int64 {
 // Branches are the fixed cases of commands that make or choose branches.
 func Branches(t *testing.T, fresh func(t *testing.T) conversation.Store) {
 	for name, fn := range map[string]func(*testing.T, conversation.Store){
-		"edit": edit, "regenerate": regenerate, "select": choose, "refusals": refusals, "rollback": rollback, "rollback meets a writer": rollbackWriter, "queue": queued,
+		"edit": edit, "regenerate": regenerate, "select": choose, "refusals": refusals, "positions": positions, "rollback": rollback, "rollback meets a writer": rollbackWriter, "queue": queued,
 	} {
 		t.Run(name, func(t *testing.T) { fn(t, fresh(t)) })
 	}
@@ -252,9 +252,45 @@ func choose(t *testing.T, s conversation.Store) {
 	if err != nil || !page.More || page.Active || texts(page.Turns) != "[reply of run 1 text of b reply of run 3]" {
 		t.Errorf("page %+v, %v", page, err)
 	}
+	if _, err := s.Branch(t.Context(), "o", k.id, 2, page.Turns[1].N, 3); fault.CodeOf(err) != fault.CursorGone {
+		t.Errorf("a page that began on another branch: %v", err)
+	}
 	page, err = s.Branch(t.Context(), "o", k.id, 3, page.Turns[0].N, 3)
 	if err != nil || page.More || texts(page.Turns) != "[text of a]" {
 		t.Errorf("the page before %+v, %v", page, err)
+	}
+}
+
+// positions: a repeated command is told how many replies come before its own
+// by now.
+func positions(t *testing.T, s conversation.Store) {
+	k := newTalk(t, s, "Hello.")
+	for i, m := range []string{"a", "b", "c"} {
+		if acc := k.do(k.input(conversation.OpSend, m, ""), nil); acc.Position != int64(i) {
+			t.Errorf("%s: %+v", m, acc)
+		}
+	}
+	anew := k.input(conversation.OpRegenerate, "r", "c")
+	if acc := k.do(anew, nil); acc.Position != 3 {
+		t.Errorf("anew: %+v", acc)
+	}
+	for _, want := range [][4]int64{{0, 1, 2, 3}, {0, 0, 1, 2}, {0, 0, 0, 1}, {0, 0, 0, 0}, {0, 0, 0, 0}} {
+		for i, in := range []conversation.SendInput{k.input(conversation.OpSend, "a", ""), k.input(conversation.OpSend, "b", ""), k.input(conversation.OpSend, "c", ""), anew} {
+			for _, policy := range []string{"", "interrupt"} {
+				in.Policy = policy
+				acc, known, err := s.Answered(t.Context(), in)
+				if err != nil || !known || !acc.Duplicate || acc.Position != want[i] {
+					t.Errorf("again %s: %+v %v %v, want position %d", in.ClientID, acc, known, err, want[i])
+				}
+			}
+			in.Policy = ""
+			if acc := k.do(in, nil); !acc.Duplicate || acc.Position != want[i] {
+				t.Errorf("again %s: %+v, want position %d", in.ClientID, acc, want[i])
+			}
+		}
+		if len(k.open()) > 0 {
+			k.reply()
+		}
 	}
 }
 
