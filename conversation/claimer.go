@@ -21,6 +21,8 @@ type Claimer struct {
 	metrics *Metrics
 	log     *slog.Logger
 
+	sweeps, claims sparing // of lines in the log
+
 	wake chan ID
 	wg   sync.WaitGroup
 	sem  chan struct{}
@@ -81,7 +83,9 @@ func (c *Claimer) look(ctx context.Context, only ID) {
 	if err != nil {
 		if ctx.Err() == nil {
 			c.metrics.SweepErrors.Inc()
-			c.log.Warn("sweep failed", "err", err)
+			if c.sweeps.may() {
+				c.log.Warn("sweep failed", "err", err)
+			}
 		}
 		return
 	}
@@ -97,7 +101,7 @@ func (c *Claimer) look(ctx context.Context, only ID) {
 		}
 		c.wg.Go(func() {
 			defer func() { <-c.sem; c.leave(cand.ID) }()
-			if err := c.claim(ctx, cand); err != nil && ctx.Err() == nil {
+			if err := c.claim(ctx, cand); err != nil && ctx.Err() == nil && c.claims.may() {
 				c.log.Warn("claim failed", "conversation_id", cand.ID, "run", cand.Run, "err", err)
 			}
 		})

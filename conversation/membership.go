@@ -68,9 +68,11 @@ type Membership struct {
 	self  Node
 	alive []string
 
-	// Only look touches these. After a time without SQL nobody's heartbeat can
-	// be young, so until patient a stale one alone is no sign of death.
-	looked, patient time.Time
+	// Only look and beat touch these. After a time without SQL, or one in which
+	// it took no writes, nobody's heartbeat can be young: until patient a stale
+	// one alone is no sign of death.
+	looked, beaten, patient time.Time
+	spare                   sparing
 }
 
 // Join registers self and returns its Membership. Call Run to keep it.
@@ -80,7 +82,7 @@ func Join(ctx context.Context, store Nodes, self Node, cfg MembershipConfig, log
 	if err := store.Register(ctx, self); err != nil {
 		return nil, err
 	}
-	m.alive = []string{self.ID}
+	m.alive, m.beaten = []string{self.ID}, time.Now()
 	return m, m.look(ctx)
 }
 
@@ -130,7 +132,7 @@ func (m *Membership) Run(ctx context.Context) error {
 		if turn%2 == 0 {
 			err = m.beat(ctx)
 		}
-		if err = errors.Join(err, m.look(ctx)); err != nil && ctx.Err() == nil {
+		if err = errors.Join(err, m.look(ctx)); err != nil && ctx.Err() == nil && m.spare.may() {
 			m.log.Warn("membership", "err", err)
 		}
 	}
@@ -140,6 +142,9 @@ func (m *Membership) beat(ctx context.Context) error {
 	c, cancel := context.WithTimeout(ctx, m.cfg.Stale/2)
 	defer cancel()
 	err := m.store.Heartbeat(c, m.Self().ID)
+	if err == nil {
+		m.beaten = time.Now()
+	}
 	if !errors.Is(err, ErrNodeDead) {
 		return err
 	}
@@ -149,7 +154,11 @@ func (m *Membership) beat(ctx context.Context) error {
 	m.self.ID = NewNodeID()
 	self := m.self
 	m.mu.Unlock()
-	return m.store.Register(c, self)
+	if err := m.store.Register(c, self); err != nil {
+		return err
+	}
+	m.beaten = time.Now()
+	return nil
 }
 
 // look reads who lives and buries who does not.
@@ -161,7 +170,7 @@ func (m *Membership) look(ctx context.Context) error {
 		return err
 	}
 	now := time.Now()
-	if !m.looked.IsZero() && now.Sub(m.looked) > m.cfg.Stale/2 {
+	if !m.looked.IsZero() && now.Sub(m.looked) > m.cfg.Stale/2 || !m.cfg.Solo && now.Sub(m.beaten) > max(m.cfg.Stale/2, 2*m.cfg.Beat) {
 		m.patient = now.Add(m.cfg.Stale)
 	}
 	m.looked = now

@@ -17,11 +17,13 @@ import (
 
 // cluster is a Nodes in memory, by the bubble's clock.
 type cluster struct {
-	mu      sync.Mutex
-	rows    map[string]*conversation.Member
-	beats   map[string]int
-	down    error
-	between func(id string) // runs before a Bury looks
+	mu    sync.Mutex
+	rows  map[string]*conversation.Member
+	beats map[string]int
+	down  error
+	// readOnly is what every write is refused with.
+	readOnly error
+	between  func(id string) // runs before a Bury looks
 }
 
 func (c *cluster) Register(_ context.Context, n conversation.Node) error {
@@ -44,6 +46,8 @@ func (c *cluster) Heartbeat(_ context.Context, id string) error {
 	switch {
 	case c.down != nil:
 		return c.down
+	case c.readOnly != nil:
+		return c.readOnly
 	case m == nil || m.State == "dead":
 		return conversation.ErrNodeDead
 	}
@@ -73,6 +77,9 @@ func (c *cluster) Bury(ctx context.Context, id string, seen int64) (bool, error)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	m := c.rows[id]
+	if c.readOnly != nil {
+		return false, c.readOnly
+	}
 	if m == nil || m.HB != seen || m.State == "dead" {
 		return false, nil
 	}
@@ -239,15 +246,28 @@ func TestMembershipWithoutSQL(t *testing.T) {
 // bury all the others: each of their runs would have lost an attempt. One that
 // stays silent is dead as ever.
 func TestNobodyIsBuriedForAnOutageOfSQL(t *testing.T) {
+	t.Parallel()
+	for name, set := range map[string]func(c *cluster, err error){
+		"SQL is away":         func(c *cluster, err error) { c.down = err },
+		"SQL takes no writes": func(c *cluster, err error) { c.readOnly = err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			buriedForAnOutage(t, func(c *cluster, err error) {
+				c.mu.Lock()
+				defer c.mu.Unlock()
+				set(c, err)
+			})
+		})
+	}
+}
+
+func buriedForAnOutage(t *testing.T, set func(c *cluster, err error)) {
+	t.Helper()
 	joined(t, conversation.MembershipConfig{Dial: dial(nil)}, func(t *testing.T, c *cluster, m *conversation.Membership) {
 		outage := func() {
-			c.mu.Lock()
-			c.down = errors.New("sql is away")
-			c.mu.Unlock()
+			set(c, errors.New("sql is in trouble"))
 			time.Sleep(10 * time.Second)
-			c.mu.Lock()
-			c.down = nil
-			c.mu.Unlock()
+			set(c, nil)
 		}
 		outage()
 		time.Sleep(1400 * time.Millisecond) // time enough for many looks, and late for a beat

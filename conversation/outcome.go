@@ -128,7 +128,7 @@ func (r *Runner) finish(ctx context.Context, claim *Claim, b Began, f Finishing,
 	if len(also) == 1 {
 		outcome = also[0]
 	}
-	return r.repeat(ctx, claim, "commit of its end", time.Minute, func() error {
+	return r.repeat(ctx, claim, "commit of its end", r.cfg.EndPatience, func() error {
 		out, err := r.store.Finish(ctx, f, outcome)
 		if err != nil {
 			return err
@@ -147,7 +147,7 @@ func (r *Runner) finish(ctx context.Context, claim *Claim, b Began, f Finishing,
 
 // repeat asks SQL until it answers: a cut connection, a lost race of two
 // transactions or a time-out is no attempt of the run. What goes on failing
-// for longer than patience is returned.
+// for longer than patience is returned; what SQL refuses, longer than EndPatience.
 func (r *Runner) repeat(ctx context.Context, claim *Claim, what string, patience time.Duration, do func() error) error {
 	wait := 50 * time.Millisecond
 	for begun := time.Now(); ; {
@@ -159,15 +159,24 @@ func (r *Runner) repeat(ctx context.Context, claim *Claim, what string, patience
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if time.Since(begun) > patience {
+		if since := time.Since(begun); since > patience && (since > r.cfg.EndPatience || !refuses(err)) {
 			return fmt.Errorf("%s: %w", what, err)
 		}
-		r.lg.Warn("SQL failed; the run goes on when it answers", "conversation_id", claim.Run.Conversation, "run", claim.Run.No, "what", what, "err", err)
+		if r.spare.may() {
+			r.lg.Warn("SQL failed; the run goes on when it answers", "conversation_id", claim.Run.Conversation, "run", claim.Run.No, "what", what, "err", err)
+		}
 		if err := sleep(ctx, wait/2+r.cfg.Rand(wait)); err != nil {
 			return err
 		}
 		wait = min(wait*2, 2*time.Second)
 	}
+}
+
+// refuses reports an SQL that is there and takes no writes (a full disk, a
+// standby). Another attempt could do no more than this one, which has the text.
+func refuses(err error) bool {
+	var r interface{ StorageRefuses() bool }
+	return errors.As(err, &r) && r.StorageRefuses()
 }
 
 // ask builds the prompt from where the conversation stands.

@@ -30,6 +30,10 @@ type RunnerConfig struct {
 	// Patience is how long an attempt repeats what SQL failed at before that
 	// counts against the run [30s]. What passes sooner is no attempt.
 	Patience time.Duration
+	// EndPatience is how long the end of a run is repeated, and whatever an SQL
+	// refuses that takes no writes [10min]. Nobody else has the text; afterwards
+	// any node goes on from what the log has.
+	EndPatience time.Duration
 	// Rand draws a time below n, for pauses that nodes should not take in
 	// step [math/rand/v2]; a simulation gives its own to be repeatable.
 	Rand func(n time.Duration) time.Duration
@@ -51,6 +55,9 @@ func (c *RunnerConfig) defaults() {
 	if c.Patience <= 0 {
 		c.Patience = 30 * time.Second
 	}
+	if c.EndPatience <= 0 {
+		c.EndPatience = 10 * time.Minute
+	}
 	if c.Rand == nil {
 		c.Rand = rand.N[time.Duration]
 	}
@@ -70,6 +77,7 @@ type Runner struct {
 	metrics     *Metrics
 	lg          *slog.Logger
 	checkpoints *checkpointer
+	spare       sparing // of lines about SQL
 	// ended is told when a conversation's run has ended, for the next in line.
 	ended func(ID)
 

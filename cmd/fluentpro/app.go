@@ -123,7 +123,7 @@ func (a *App) openParts(ctx context.Context) error {
 		}
 		return fmt.Errorf("database (FLUENTPRO_DATABASE_URL): %w", err)
 	}
-	a.reg.MustRegister(a.db.Collector())
+	a.reg.MustRegister(a.db.Collector(), a.db.Refusals())
 	if err := migrateAtStart(ctx, a.cfg, a.db); err != nil {
 		return err
 	}

@@ -50,7 +50,8 @@ func (d *drainFlag) set() { d.on.Store(true) }
 
 var errDraining = errors.New("draining")
 
-// checks are what readiness asks. Redis away is degraded, not down: if every
+// checks are what readiness asks. Redis away is degraded, not down, and so is
+// an SQL that is read and takes no writes: if every
 // node failed its readiness at once, a partial outage would become a total one.
 func (a *App) checks() []server.Check {
 	return []server.Check{
@@ -61,6 +62,7 @@ func (a *App) checks() []server.Check {
 			return nil
 		}},
 		{Name: "sql", Required: true, Probe: a.db.Ping},
+		{Name: "sql-writes", Probe: func(context.Context) error { return a.db.Refusing() }},
 		{Name: "redis", Probe: a.sentry.Check},
 		{Name: "upstream", Probe: a.client.Check},
 	}

@@ -59,6 +59,8 @@ type DB struct {
 	bun     *bun.DB
 	unlock  func() error
 	queries atomic.Int64
+	// refusals is what the database said it cannot do just now.
+	refusals *refusals
 }
 
 // Open connects to url: "postgres://…" (or "postgresql://…"), or a file path
@@ -87,8 +89,8 @@ func openPostgres(ctx context.Context, url string, opts Options) (*DB, error) {
 	pool.SetMaxIdleConns(n)
 	pool.SetConnMaxIdleTime(orElse(opts.Idle, 5*time.Minute))
 	pool.SetConnMaxLifetime(orElse(opts.Lifetime, 30*time.Minute))
-	db := &DB{Engine: Postgres}
-	db.bun = bun.NewDB(pool, pgdialect.New()).WithQueryHook(counter{&db.queries})
+	db := &DB{Engine: Postgres, refusals: newRefusals()}
+	db.bun = bun.NewDB(pool, pgdialect.New()).WithQueryHook(counter{&db.queries, db.refusals})
 	if err := pool.PingContext(ctx); err != nil {
 		_ = pool.Close()
 		return nil, fmt.Errorf("open postgres at %s:%d: %w", cfg.Host, cfg.Port, err)
@@ -115,8 +117,8 @@ func openSQLite(ctx context.Context, path string, opts Options) (*DB, error) {
 	}
 	pool.SetMaxOpenConns(n)
 	pool.SetMaxIdleConns(n)
-	db := &DB{Engine: SQLite, unlock: unlock}
-	db.bun = bun.NewDB(pool, sqlitedialect.New()).WithQueryHook(counter{&db.queries})
+	db := &DB{Engine: SQLite, unlock: unlock, refusals: newRefusals()}
+	db.bun = bun.NewDB(pool, sqlitedialect.New()).WithQueryHook(counter{&db.queries, db.refusals})
 	if err := pool.PingContext(ctx); err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("open sqlite %s: %w", path, err)
@@ -179,22 +181,23 @@ func (d *DB) Conn(ctx context.Context) bun.IDB {
 
 // InTx runs fn in a transaction and commits when fn returns nil. Inside an
 // outer InTx it joins that one. An error of the commit itself leaves the
-// outcome unknown (ErrCommitUnknown): repeat with the same natural keys.
+// outcome unknown (ErrCommitUnknown): repeat with the same natural keys. What
+// the database refuses for now is a RefusedError.
 func (d *DB) InTx(ctx context.Context, fn func(ctx context.Context) error) error {
 	if _, ok := d.tx(ctx); ok {
 		return fn(ctx)
 	}
 	tx, err := d.bun.BeginTx(ctx, nil)
 	if err != nil {
-		return fmt.Errorf("begin: %w", err)
+		return fmt.Errorf("begin: %w", refused(err))
 	}
 	defer func() { _ = tx.Rollback() }() // a no-op after Commit
 	u := &unit{tx: tx}
 	if err := fn(context.WithValue(ctx, txKey{d}, u)); err != nil {
-		return err
+		return refused(err)
 	}
 	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("%w: %w", ErrCommitUnknown, err)
+		return fmt.Errorf("%w: %w", ErrCommitUnknown, refused(err))
 	}
 	for _, after := range u.after {
 		after()
@@ -293,10 +296,17 @@ func IsUnique(err error) bool {
 // Micros is t as this package stores times.
 func Micros(t time.Time) int64 { return t.UnixMicro() }
 
-type counter struct{ n *atomic.Int64 }
+type counter struct {
+	n        *atomic.Int64
+	refusals *refusals
+}
 
 func (c counter) BeforeQuery(ctx context.Context, _ *bun.QueryEvent) context.Context {
 	c.n.Add(1)
 	return ctx
 }
-func (counter) AfterQuery(context.Context, *bun.QueryEvent) {}
+func (c counter) AfterQuery(_ context.Context, e *bun.QueryEvent) {
+	if e.Err != nil {
+		c.refusals.note(e.Err)
+	}
+}
