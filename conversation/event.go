@@ -61,6 +61,20 @@ func (e *Event) EndsRun() bool {
 	return hasSuffix(e.Type, evCompleted) || hasSuffix(e.Type, evStopped) || hasSuffix(e.Type, evFailed)
 }
 
+// Expects reports an event of a run after which more of it is to come: one
+// that this version knows as such.
+func (e *Event) Expects() bool {
+	if e.Run == 0 || e.EndsRun() {
+		return false
+	}
+	for _, suf := range []string{evStarted, evDelta, evRecovering, evResumed, evRestarted, evStopping} {
+		if hasSuffix(e.Type, suf) {
+			return true
+		}
+	}
+	return e.Type == TypeAccepted
+}
+
 func hasSuffix(s, suf string) bool { return len(s) >= len(suf) && s[len(s)-len(suf):] == suf }
 
 // Merge joins a delta that follows directly, reporting whether it did. The

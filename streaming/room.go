@@ -152,7 +152,7 @@ func (r *room) push(ev conversation.Event) {
 		r.ended = true
 	case ev.EndsRun():
 		r.writing = false
-	case ev.Run != 0:
+	case ev.Expects():
 		r.writing = true
 	}
 	for len(r.ring) > r.h.cfg.RingEvents || r.bytes > r.h.cfg.RingBytes && len(r.ring) > 1 {

@@ -124,7 +124,7 @@ func (a *App) openParts(ctx context.Context) error {
 		return fmt.Errorf("database (FLUENTPRO_DATABASE_URL): %w", err)
 	}
 	a.reg.MustRegister(a.db.Collector(), a.db.Refusals())
-	if err := migrateAtStart(ctx, a.cfg, a.db); err != nil {
+	if err := migrateAtStart(ctx, a.cfg, a.db, a.log); err != nil {
 		return err
 	}
 	if a.redis, err = openRedis(a.cfg.Redis.URL.Reveal()); err != nil {

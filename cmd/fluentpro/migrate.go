@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 
 	"github.com/fluentpro/fluentpro/configs"
 	"github.com/fluentpro/fluentpro/internal/sqldb"
@@ -62,14 +63,21 @@ func poolOptions(cfg *configs.Config) sqldb.Options {
 }
 
 // migrateAtStart brings the schema up to date where a node may do that itself,
-// and else refuses to run on one that is too old.
-func migrateAtStart(ctx context.Context, cfg *configs.Config, db *sqldb.DB) error {
+// and else refuses to run on one that is too old. One that is newer is run on:
+// in the middle of an upgrade, or of its way back, a node of the version before
+// may have to start.
+func migrateAtStart(ctx context.Context, cfg *configs.Config, db *sqldb.DB, log *slog.Logger) error {
 	if cfg.Database.Migrate != "never" {
-		return db.Migrate(ctx)
+		if err := db.Migrate(ctx); err != nil {
+			return err
+		}
 	}
 	have, want, err := db.SchemaVersion(ctx)
 	if err != nil {
 		return fmt.Errorf("read the schema version: %w", err)
+	}
+	if have > want {
+		log.Warn("the database's schema is newer than this binary; it runs beside the next version only", "schema", have, "binary", want)
 	}
 	if have < want {
 		return fmt.Errorf("the database has schema %d, this binary needs %d, and FLUENTPRO_DATABASE_MIGRATE=never: run fluentpro migrate up", have, want)

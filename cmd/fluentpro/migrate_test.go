@@ -1,6 +1,7 @@
 package main
 
 import (
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -18,16 +19,16 @@ func TestMigrateAtStart(t *testing.T) {
 			t.Fatal(err)
 		}
 		never := &configs.Config{Database: configs.Database{Migrate: "never"}}
-		if err := migrateAtStart(t.Context(), never, db); err == nil || !strings.Contains(err.Error(), "run fluentpro migrate up") {
+		if err := migrateAtStart(t.Context(), never, db, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "run fluentpro migrate up") {
 			t.Fatalf("got %v", err)
 		}
 		if have, _, err := db.SchemaVersion(t.Context()); err != nil || have != 0 {
 			t.Fatalf("schema %d, %v: it was migrated", have, err)
 		}
-		if err := migrateAtStart(t.Context(), &configs.Config{Database: configs.Database{Migrate: "start"}}, db); err != nil {
+		if err := migrateAtStart(t.Context(), &configs.Config{Database: configs.Database{Migrate: "start"}}, db, slog.New(slog.DiscardHandler)); err != nil {
 			t.Fatal(err)
 		}
-		if err := migrateAtStart(t.Context(), never, db); err != nil {
+		if err := migrateAtStart(t.Context(), never, db, slog.New(slog.DiscardHandler)); err != nil {
 			t.Fatalf("up to date, and yet: %v", err)
 		}
 	})

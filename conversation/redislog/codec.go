@@ -27,6 +27,9 @@ func decodeEntry(id conversation.ID, seq int64, s string) (conversation.Event, e
 		return ev, damaged("entry %d names another conversation", seq)
 	}
 	ev.Type = f[1]
+	if !isType(ev.Type) {
+		return ev, damaged("entry %d has no type", seq)
+	}
 	for i, p := range []*int64{&ev.Run, &ev.Attempt, &ev.Base, &ev.At, &ev.Len, &ev.Fact, &ev.TS} {
 		n, err := strconv.ParseInt(f[2+i], 10, 64)
 		if err != nil {
@@ -37,9 +40,22 @@ func decodeEntry(id conversation.ID, seq int64, s string) (conversation.Event, e
 	if ev.IsDelta() {
 		ev.Text = s
 	} else if s != "" {
-		ev.Data = json.RawMessage(s)
+		if ev.Data = json.RawMessage(s); !json.Valid(ev.Data) {
+			return ev, damaged("entry %d cannot be read", seq)
+		}
 	}
 	return ev, nil
+}
+
+// isType reports a name that may stand in an envelope as it is. It need not be
+// one that this version knows: what a newer one writes is passed on.
+func isType(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '.' && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return s != ""
 }
 
 // decodeBell reads a published message: "<counter>.<nonce>.<seq>|entry".

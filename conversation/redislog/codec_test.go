@@ -2,6 +2,7 @@ package redislog
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -140,5 +141,41 @@ func TestTurnsOfOlderNodes(t *testing.T) {
 	}
 	if _, err := decodeTurns([]string{sealed([]byte("{"))}); err == nil {
 		t.Error("half a turn was read")
+	}
+}
+
+// What a newer version may have written is no damage: types and fields that
+// this one does not know. What could not be passed on as it is, is.
+func TestOfANewerVersion(t *testing.T) {
+	t.Parallel()
+	id := conversation.NewID()
+	entry := func(kind, payload string) string { return tag(id) + "|" + kind + "|2|1|1|0|0|0|1780000000000|" + payload }
+	for _, c := range []struct{ kind, payload, want string }{
+		{"partner.mood", `{"mood":"calm"}`, `"type":"partner.mood","run":2,"attempt":1,"base":1,"ts":1780000000000,"data":{"mood":"calm"}}`},
+		{"conversation.pinned-2", "", `"data":{}}`},
+		{"partner.completed", `{"text":"x","later":[1,{"a":"|"}]}`, `"data":{"text":"x","later":[1,{"a":"|"}]}}`},
+	} {
+		ev, err := decodeEntry(id, 7, entry(c.kind, c.payload))
+		if err != nil {
+			t.Errorf("%s: %v", c.kind, err)
+			continue
+		}
+		js := ev.AppendJSON(nil, conversation.Epoch{Counter: 1, Nonce: "n"})
+		if !json.Valid(js) || !strings.HasSuffix(string(js), c.want) {
+			t.Errorf("%s is passed on as %s", c.kind, js)
+		}
+	}
+	for _, bad := range []string{entry("partner.mood", "calm"), entry("partner.completed", `{"text":`), entry(`x","y":"`, ""), entry("", "{}"), entry("Ü", "{}")} {
+		if _, err := decodeEntry(id, 7, bad); !errors.Is(err, conversation.ErrLogDamaged) {
+			t.Errorf("%q is read (%v)", bad, err)
+		}
+	}
+	h, err := decodeHeader(id, sealed([]byte(`{"id":"`+string(id)+`","kind":"duel","title":"T","state":"paused","owner":"ann","rounds":{"n":3}}`)))
+	if err != nil || h.Kind != "duel" || h.Owner != "ann" {
+		t.Errorf("header %+v, %v", h, err)
+	}
+	turns, err := decodeTurns([]string{sealed([]byte(`{"n":1,"id":"t","author":"judge","text":"Hm.","parent":0,"stars":5}`))})
+	if err != nil || len(turns) != 1 || turns[0].Text != "Hm." {
+		t.Errorf("turns %+v, %v", turns, err)
 	}
 }

@@ -23,6 +23,9 @@ func (s *Store) Accept(ctx context.Context, in conversation.SendInput, queue int
 		if dup, err := s.duplicate(ctx, r, in, &acc); dup || err != nil {
 			return err
 		}
+		if _, known := purpose(r.kind); !known {
+			return errNewerKind
+		}
 		if r.state != conversation.StateActive || r.kind != conversation.KindChat {
 			return fault.New(fault.ConversationEnded, "This conversation takes no more messages.")
 		}

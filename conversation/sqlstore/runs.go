@@ -18,12 +18,13 @@ func (s *Store) Claimable(ctx context.Context, alive []string, only conversation
 	if len(alive) == 0 {
 		alive = []string{""}
 	}
+	// A run of a kind that came with a newer version waits for a node of it.
 	q := `SELECT r.conversation, r.run, r.state, r.attempt, c.fence, r.owner
 		FROM runs r JOIN conversations c ON c.id = r.conversation
 		WHERE r.state IN ('pending', 'running') AND c.deleted_at IS NULL
-		AND (r.state = 'pending' OR r.owner NOT IN (?))
+		AND (r.state = 'pending' OR r.owner NOT IN (?)) AND r.purpose IN (?)
 		AND NOT EXISTS (SELECT 1 FROM runs q WHERE q.conversation = r.conversation AND q.run < r.run AND q.state IN ('pending', 'running'))`
-	args := []any{bun.List(alive)}
+	args := []any{bun.List(alive), bun.List([]string{purposeScenario, purposePartner})}
 	if only != "" {
 		q += " AND r.conversation = ?"
 		args = append(args, only)

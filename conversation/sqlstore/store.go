@@ -18,6 +18,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/fluentpro/fluentpro/conversation"
+	"github.com/fluentpro/fluentpro/internal/fault"
 	"github.com/fluentpro/fluentpro/internal/sqldb"
 )
 
@@ -137,9 +138,13 @@ func (s *Store) addFact(ctx context.Context, r *row, f *conversation.Fact) error
 
 // addRun stores a pending run; the branch that it belongs to is shown from now on.
 func (s *Store) addRun(ctx context.Context, r *row, parent int64, correlation string) (conversation.Run, error) {
+	why, ok := purpose(r.kind)
+	if !ok {
+		return conversation.Run{}, errNewerKind
+	}
 	r.runs++
 	r.head = r.runs
-	run := conversation.Run{Conversation: r.id, No: r.runs, Purpose: purpose(r.kind), Parent: parent,
+	run := conversation.Run{Conversation: r.id, No: r.runs, Purpose: why, Parent: parent,
 		MessageID: string(conversation.NewID()), Correlation: correlation}
 	at := s.micros()
 	_, err := s.exec(ctx, `INSERT INTO runs (conversation, run, purpose, parent, message_id, state, attempt, fence, owner, base,
@@ -149,11 +154,22 @@ func (s *Store) addRun(ctx context.Context, r *row, parent int64, correlation st
 	return run, err
 }
 
-func purpose(k conversation.Kind) string {
-	if k == conversation.KindScenario {
-		return "scenario"
+// errNewerKind refuses to write in a conversation that a newer version has
+// made: a node of it can, and may be the next one that is asked.
+var errNewerKind = fault.New(fault.StorageUnavailable, "This server cannot write here yet. Repeat with the same id.")
+
+const purposeScenario, purposePartner = "scenario", "partner"
+
+// purpose is what runs of this kind of conversation are for; ok is false for a
+// kind that this version does not know.
+func purpose(k conversation.Kind) (why string, ok bool) {
+	switch k {
+	case conversation.KindScenario:
+		return purposeScenario, true
+	case conversation.KindChat:
+		return purposePartner, true
 	}
-	return "partner"
+	return "", false
 }
 
 func sha(s string) string {
