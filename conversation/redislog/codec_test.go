@@ -149,7 +149,9 @@ func TestTurnsOfOlderNodes(t *testing.T) {
 func TestOfANewerVersion(t *testing.T) {
 	t.Parallel()
 	id := conversation.NewID()
-	entry := func(kind, payload string) string { return tag(id) + "|" + kind + "|2|1|1|0|0|0|1780000000000|" + payload }
+	entry := func(kind, payload string) string {
+		return tag(id) + "|" + kind + "|2|1|1|0|0|0|1780000000000|" + payload
+	}
 	for _, c := range []struct{ kind, payload, want string }{
 		{"partner.mood", `{"mood":"calm"}`, `"type":"partner.mood","run":2,"attempt":1,"base":1,"ts":1780000000000,"data":{"mood":"calm"}}`},
 		{"conversation.pinned-2", "", `"data":{}}`},
