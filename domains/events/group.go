@@ -69,8 +69,12 @@ type ConsumerConfig struct {
 	// Stuck is after how long an open event is handled from SQL, whatever the
 	// bus says [30 s].
 	Stuck time.Duration
-	// Wait is how long one look at the bus waits for something new [1 s].
+	// Wait is how long one look at the bus waits for something new [200 ms]:
+	// short, so that a bus that hangs holds nobody for longer than half a second.
 	Wait time.Duration
+	// Sweep is the time between two looks at what was not finished, and the
+	// pause after a failure [1 s].
+	Sweep time.Duration
 }
 
 // Consumers run the groups of one node.
@@ -101,7 +105,10 @@ func NewConsumers(out Outbox, bus Bus, groups []*Group, cfg ConsumerConfig, metr
 		cfg.Stuck = 30 * time.Second
 	}
 	if cfg.Wait <= 0 {
-		cfg.Wait = time.Second
+		cfg.Wait = 200 * time.Millisecond
+	}
+	if cfg.Sweep <= 0 {
+		cfg.Sweep = time.Second
 	}
 	return &Consumers{out: out, bus: bus, groups: groups, cfg: cfg, metrics: metrics, log: log}
 }
@@ -132,7 +139,7 @@ func (c *Consumers) run(ctx context.Context, g *Group) {
 		if err == nil {
 			err = c.take(ctx, g, ds, log)
 		}
-		if now := time.Now(); now.Sub(swept) >= c.cfg.Wait {
+		if now := time.Now(); now.Sub(swept) >= c.cfg.Sweep {
 			err = errors.Join(err, c.sweep(ctx, g, log))
 			swept = now
 			if now.Sub(tidied) > time.Hour && err == nil {
@@ -144,7 +151,7 @@ func (c *Consumers) run(ctx context.Context, g *Group) {
 			if quiet {
 				log.WarnContext(ctx, "events are late", "err", err)
 			}
-			pause(ctx, nil, c.cfg.Wait)
+			pause(ctx, nil, c.cfg.Sweep)
 		}
 		quiet = err == nil
 	}

@@ -24,6 +24,9 @@ const deadKept = 1000
 // waits for a Redis that hangs; a pass that failed is made again.
 const callTime = 400 * time.Millisecond
 
+// slack is what a call that waits for events may take beyond that wait.
+const slack = 250 * time.Millisecond
+
 // Bus implements events.Bus. It is safe for concurrent use.
 type Bus struct {
 	rdb redis.UniversalClient
@@ -145,7 +148,7 @@ func (b *Bus) makeGroup(ctx context.Context, group string) error {
 
 // Read waits for new entries.
 func (b *Bus) Read(ctx context.Context, group, consumer string, most int, wait time.Duration) ([]events.Delivery, error) {
-	long, cancel := context.WithTimeout(ctx, wait+callTime)
+	long, cancel := context.WithTimeout(ctx, wait+slack)
 	defer cancel()
 	res, err := b.rdb.XReadGroup(long, &redis.XReadGroupArgs{
 		Group: group, Consumer: consumer, Streams: []string{keyStream(), ">"}, Count: int64(most), Block: wait,

@@ -244,7 +244,7 @@ func TestFailingEventHoldsBackItsAggregateOnly(t *testing.T) {
 			return note(ctx, e)
 		}
 		c := events.NewConsumers(r.store, redisbus.New(r.rdb), []*events.Group{g}, events.ConsumerConfig{
-			Name: "n", Wait: 20 * time.Millisecond, Idle: 50 * time.Millisecond, Stuck: 100 * time.Millisecond,
+			Name: "n", Wait: 20 * time.Millisecond, Sweep: 20 * time.Millisecond, Idle: 50 * time.Millisecond, Stuck: 100 * time.Millisecond,
 			Retry: events.Retry{Tries: 1000000, First: 5 * time.Millisecond, Longest: 5 * time.Millisecond},
 		}, newMetrics(), log)
 		r.start(r.relay(g).Run, c.Run)

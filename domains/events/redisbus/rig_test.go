@@ -74,7 +74,7 @@ func (r *rig) relay(groups ...*events.Group) *events.Relay {
 
 func (r *rig) consumers(name string, groups ...*events.Group) *events.Consumers {
 	return events.NewConsumers(r.store, redisbus.New(r.rdb), groups, events.ConsumerConfig{
-		Name: name, Wait: 20 * time.Millisecond, Idle: 100 * time.Millisecond, Stuck: 500 * time.Millisecond,
+		Name: name, Wait: 20 * time.Millisecond, Sweep: 20 * time.Millisecond, Idle: 100 * time.Millisecond, Stuck: 500 * time.Millisecond,
 		Retry: events.Retry{Tries: 3, First: 10 * time.Millisecond, Longest: 20 * time.Millisecond},
 	}, events.NewMetrics(prometheus.NewRegistry()), log)
 }
