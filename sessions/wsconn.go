@@ -36,6 +36,7 @@ type wsConn struct {
 	frames   bucket
 	commands bucket
 	bad      int
+	late     int // frames that came while it was ending
 
 	// lastRecv and lastSent are UnixNano; busy is set while the reader works
 	// for the client and so cannot see its pong.
@@ -173,6 +174,16 @@ func randomID(n int) string {
 
 // run is the reader goroutine.
 func (c *wsConn) run(refusal error) {
+	c.aside(func() { c.begin(refusal) })
+	defer c.teardown()
+	for more := true; more; {
+		c.sock.Await()
+		c.aside(func() { more = c.next() })
+	}
+}
+
+// begin makes the connection known.
+func (c *wsConn) begin(refusal error) {
 	c.m.cfg.Metrics.Opened(TransportWS)
 	if c.m.join(c) {
 		c.end(fault.Draining)
@@ -180,28 +191,29 @@ func (c *wsConn) run(refusal error) {
 	if refusal != nil {
 		c.refuse(refusal)
 	}
-	defer c.teardown()
-	late := 0
-	for {
-		msg, err := c.sock.Read()
-		if err != nil {
-			c.noteReadError(err)
-			return
-		}
-		now := time.Now()
-		c.lastRecv.Store(now.UnixNano())
-		if c.over() {
-			// Nothing is accepted any more; the handshake ends this loop, and at once
-			// if the peer just goes on.
-			if late++; late == lateFrames {
-				c.hurry()
-			}
-			continue
-		}
-		c.busy.Store(true)
-		c.aside(func() { c.handle(msg, now) })
-		c.busy.Store(false)
+}
+
+// next handles one frame; false when there are no more.
+func (c *wsConn) next() bool {
+	msg, err := c.sock.Read()
+	if err != nil {
+		c.noteReadError(err)
+		return false
 	}
+	now := time.Now()
+	c.lastRecv.Store(now.UnixNano())
+	if c.over() {
+		// Nothing is accepted any more; the handshake ends the connection, and at
+		// once if the peer just goes on.
+		if c.late++; c.late == lateFrames {
+			c.hurry()
+		}
+		return true
+	}
+	c.busy.Store(true)
+	defer c.busy.Store(false)
+	c.handle(msg, now)
+	return true
 }
 
 // lateFrames may come while a connection is ending.

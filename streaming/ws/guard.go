@@ -2,6 +2,7 @@ package ws
 
 import (
 	"net"
+	"sync"
 	"sync/atomic"
 )
 
@@ -10,13 +11,33 @@ import (
 // length zero (6 bytes each) or with pings.
 type guard struct {
 	net.Conn
-	// early is what net/http had read already; for the reader alone.
+	used *meter
+
+	// mu is held while a read waits: the reader and a close handshake may want
+	// to read at once, and the bytes have an order.
+	mu sync.Mutex
+	// early is what has been read already, by net/http or by await; under mu.
 	early []byte
-	used  *meter
+	first [1]byte // where await reads to
+}
+
+// await returns once there is something to read, or nothing ever will be.
+func (g *guard) await() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.early) > 0 {
+		return
+	}
+	n, _ := g.Conn.Read(g.first[:]) // an error comes again with the next read
+	if n > 0 {
+		g.early = g.first[:]
+	}
 }
 
 // Read implements net.Conn.
 func (g *guard) Read(p []byte) (int, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	if g.used.over() {
 		return 0, ErrFlood
 	}
