@@ -33,9 +33,15 @@ type Idle struct {
 // perLearner is the server's own limit of connections of one learner.
 const perLearner = 20
 
-// IdleMemory opens connections that do nothing, each attached to a
-// conversation of its own, first WebSockets, then event streams, each kind on
-// a fresh node.
+// What idle connections are: greeted is a WebSocket that watches nothing, the
+// others are attached to a conversation of their own each.
+const (
+	idleGreeted = "WebSocket, watching nothing"
+	idleWS      = "WebSocket"
+	idleSSE     = "SSE"
+)
+
+// IdleMemory opens connections that do nothing, each kind on a fresh node.
 func IdleMemory(ctx context.Context, o *Options, connections int) ([]Idle, *Conditions, error) {
 	// The first node is killed: its connections count for some seconds more.
 	with := *o
@@ -56,7 +62,7 @@ func IdleMemory(ctx context.Context, o *Options, connections int) ([]Idle, *Cond
 		return nil, nil, err
 	}
 	var out []Idle
-	for _, transport := range []string{"WebSocket", "SSE"} {
+	for _, transport := range []string{idleGreeted, idleWS, idleSSE} {
 		r, err := o.idle(ctx, redis.url, transport, learners, connections)
 		if err != nil {
 			return out, nil, fmt.Errorf("%s: %w", transport, err)
@@ -68,7 +74,7 @@ func IdleMemory(ctx context.Context, o *Options, connections int) ([]Idle, *Cond
 
 func (o *Options) idle(ctx context.Context, redis, transport string, learners []learner, connections int) (Idle, error) {
 	r := Idle{Transport: transport, Connections: connections}
-	node, err := o.serve(ctx, "idle-"+transport, o.Binary, redis, "", "")
+	node, err := o.serve(ctx, "idle-"+strings.ReplaceAll(transport, " ", "-"), o.Binary, redis, "", "")
 	if err != nil {
 		return r, err
 	}
@@ -93,7 +99,7 @@ func (o *Options) idle(ctx context.Context, redis, transport string, learners []
 		return r, err
 	}
 	if o.HeapProfile != "" {
-		if err := os.WriteFile(o.HeapProfile+"."+transport, []byte(r.After.profile), 0o600); err != nil {
+		if err := os.WriteFile(o.HeapProfile+"."+strings.ReplaceAll(transport, " ", "-"), []byte(r.After.profile), 0o600); err != nil {
 			return r, err
 		}
 	}
@@ -124,7 +130,7 @@ func (v *visitors) open(ctx context.Context, base, transport string, learners []
 		l := &learners[i/perLearner]
 		conv := l.conversations[i%perLearner]
 		g.Go(func() error {
-			if transport == "SSE" {
+			if transport == idleSSE {
 				nc, err := dialSSE(gctx, base, conv, l.token)
 				if err != nil {
 					return err
@@ -142,7 +148,11 @@ func (v *visitors) open(ctx context.Context, base, transport string, learners []
 			if err != nil {
 				return err
 			}
-			if err := subscribe(ws, conv); err != nil {
+			arrive := func() error { return subscribe(ws, conv) }
+			if transport == idleGreeted {
+				arrive = ws.greet
+			}
+			if err := arrive(); err != nil {
 				ws.close()
 				return err
 			}

@@ -88,7 +88,7 @@ func writeConditions(w io.Writer, c *Conditions) {
 // WriteIdle prints what an idle connection holds.
 func WriteIdle(w io.Writer, rs []Idle, c *Conditions) {
 	p := func(format string, args ...any) { _, _ = fmt.Fprintf(w, format+"\n", args...) }
-	p("| idle connections, each attached to a conversation of its own | RSS before | RSS with them | resident per connection | live heap per connection | stacks per connection |")
+	p("| idle connections, attached to a conversation of its own each unless it says otherwise | RSS before | RSS with them | resident per connection | live heap per connection | stacks per connection |")
 	p("| --- | --- | --- | --- | --- | --- |")
 	for _, r := range rs {
 		n := float64(r.Connections)

@@ -88,6 +88,22 @@ var caughtUpMark = []byte(`"t":"caught_up"`)
 // greet subscribes and waits until everything that was there has come.
 func (s *socket) greet() error { return subscribe(s.ws, s.conv) }
 
+// greet says hello and reads the welcome.
+func (c *wsClient) greet() error {
+	err := c.text(`{"t":"hello","client":"bench/1"}`)
+	if err != nil {
+		return fmt.Errorf("greet: %w", err)
+	}
+	msg, err := c.read()
+	if err == nil && !bytes.HasPrefix(msg, []byte(`{"t":"welcome"`)) {
+		err = fmt.Errorf("the server answers %.300s", msg)
+	}
+	if err != nil {
+		return fmt.Errorf("greet: %w", err)
+	}
+	return nil
+}
+
 func subscribe(ws *wsClient, conv string) error {
 	err := errors.Join(ws.text(`{"t":"hello","client":"bench/1"}`), ws.text(`{"t":"sub","id":"s","c":"`+conv+`"}`))
 	for err == nil {

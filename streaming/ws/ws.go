@@ -35,9 +35,11 @@ const (
 )
 
 const (
-	// bufferSize holds a frame header and a short event; larger frames are
+	// writeBuffer holds a frame header and a short event; larger frames are
 	// written past the buffer.
-	bufferSize = 512
+	writeBuffer = 512
+	// readBuffer holds a frame header and a pong; what is longer is read past it.
+	readBuffer = 128
 	// rawHeadroom is what frame headers and control frames may add to one
 	// message before it counts as a flood.
 	rawHeadroom = 8 << 10
@@ -319,8 +321,8 @@ func (h *hijackWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	setSendBuffer(nc, h.sendBuffer)
 	h.conn = &guard{Conn: nc, early: append([]byte(nil), early...), used: h.used}
-	h.br = bufio.NewReaderSize(h.conn, bufferSize)
-	return h.conn, bufio.NewReadWriter(h.br, bufio.NewWriterSize(h.conn, bufferSize)), nil
+	h.br = bufio.NewReaderSize(h.conn, readBuffer)
+	return h.conn, bufio.NewReadWriter(h.br, bufio.NewWriterSize(h.conn, writeBuffer)), nil
 }
 
 func setSendBuffer(nc net.Conn, size int) {
