@@ -185,4 +185,4 @@ func Load(path string) ([]history.Record, error) {
 }
 
 // scenarios in the order in which they run.
-var scenarios = []*scenario{&killing, &pausing, &cutting, &redisKilling, &flushing, &rollingBack, &failingOver, &hanging, &sqlCutting, &repeating, &rolling, &slowing, &crossing, &darkening}
+var scenarios = []*scenario{&killing, &pausing, &cutting, &redisKilling, &flushing, &filling, &rollingBack, &failingOver, &hanging, &sqlCutting, &repeating, &rolling, &slowing, &crossing, &darkening}

@@ -98,6 +98,52 @@ var flushing = scenario{
 	},
 }
 
+// refusals are settings under which a Redis is read and takes no writes, and
+// what lifts them.
+var refusals = [][3]string{{"maxmemory", "1", "0"}, {"min-replicas-to-write", "1", "0"}}
+
+var filling = scenario{
+	name: "full", short: "Redis is full, or lacks the replicas it wants, for some seconds: it is read and takes no writes", unit: "times", count: 40, brief: 4,
+	rules: each("redis-full"), fleet: talkers(plain),
+	play: func(ctx context.Context, st *stage, count int) error {
+		end, err := st.talking(ctx, crowd, 2)
+		if err != nil {
+			return err
+		}
+		defer end()
+		for i := range count {
+			if err := st.refuse(ctx, refusals[i%len(refusals)]); err != nil {
+				return err
+			}
+			if err := st.between(ctx, time.Second, 3*time.Second); err != nil {
+				return err
+			}
+			st.progress(i, count)
+		}
+		return nil
+	},
+}
+
+// refuse has Redis take no writes for a while, in which people look at
+// conversations at every node.
+func (st *stage) refuse(ctx context.Context, how [3]string) error {
+	addr := st.redis.current().real
+	st.fault("redis-full", "redis", "begin", how[0])
+	if _, err := redisDo(addr, "CONFIG", "SET", how[0], how[1]); err != nil {
+		return err
+	}
+	length := 500*time.Millisecond + time.Duration(st.rng.Int64N(int64(6*time.Second)))
+	readers, cancel := context.WithTimeout(ctx, length)
+	defer cancel()
+	for i := 0; readers.Err() == nil; i++ {
+		_ = st.look(readers, st.convs[st.rng.IntN(len(st.convs))], st.nodes[i%fleet]) // it is written down
+		_ = pause(readers, 50*time.Millisecond)
+	}
+	_, err := redisDo(addr, "CONFIG", "SET", how[0], how[2])
+	st.fault("redis-full", "redis", "end", how[0])
+	return errors.Join(err, ctx.Err())
+}
+
 // grown waits until about n more entries stand in the logs.
 func (st *stage) grown(ctx context.Context, r *redisServer, n int) (int, error) {
 	before, err := entriesWritten(r.real)
