@@ -180,6 +180,10 @@ func (j *Janitor) rest(ctx context.Context) error {
 	for _, c := range still {
 		switch did, err := j.custodian.Compact(ctx, c.ID); {
 		case errors.Is(err, ErrLogMissing):
+		case errors.Is(err, ErrLogDamaged):
+			// Whoever reads it next has it set aside and made anew. To stop here
+			// would keep every later log from its rest for a day.
+			j.log.Warn("log at rest is damaged", "conversation_id", c.ID, "err", err)
 		case err != nil:
 			return err // Redis is away; the next round begins here again
 		case did:

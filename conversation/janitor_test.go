@@ -23,6 +23,7 @@ type attic struct {
 	shred   map[ID]int64 // what Shred was asked
 	down    bool         // Redis is away
 	touched []ID         // Compact, in order
+	damaged ID           // whose log is
 }
 
 func (a *attic) Erase(_ context.Context, _ LearnerID, id ID) (int64, error) {
@@ -64,6 +65,9 @@ func (a *attic) Compact(_ context.Context, id ID) (bool, error) {
 		return false, ErrLogDown
 	}
 	a.touched = append(a.touched, id)
+	if id == a.damaged {
+		return false, fmt.Errorf("compact: %w", &DamagedError{What: "a key of a foreign kind"})
+	}
 	return true, nil
 }
 
@@ -113,6 +117,29 @@ func TestJanitorFinishesWhatRedisCouldNot(t *testing.T) {
 	a.down = false
 	if err := j.Round(t.Context()); err != nil || a.shred["c"] != 7 || len(a.erased) != 0 {
 		t.Errorf("shredded %v, left %v: %v", a.shred, a.erased, err)
+	}
+}
+
+// A damaged log is for whoever reads it next to set aside; others are not to
+// wait for that, round after round.
+func TestJanitorGoesOnPastADamagedLog(t *testing.T) {
+	a, j, reg := newAttic()
+	now := time.Now()
+	a.damaged = "b"
+	for i, id := range []ID{"a", "b", "c"} {
+		a.still = append(a.still, Resting{ID: id, Changed: now.Add(-time.Hour).Add(time.Duration(i) * time.Second).UnixMicro()})
+	}
+	if err := j.Round(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if !slices.Equal(a.touched, []ID{"a", "b", "c"}) {
+		t.Errorf("looked at %v", a.touched)
+	}
+	if n, err := testutil.GatherAndCount(reg, "fluentpro_log_compactions_total"); err != nil || n != 1 {
+		t.Errorf("%d counters: %v", n, err)
+	}
+	if err := j.Round(t.Context()); err != nil || len(a.touched) != 3 {
+		t.Errorf("looked at %v again: %v", a.touched[3:], err)
 	}
 }
 

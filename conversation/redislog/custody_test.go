@@ -1,6 +1,7 @@
 package redislog_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -120,6 +121,14 @@ func TestCompactOnlyAtRest(t *testing.T) {
 		}
 		_, err = e.log.Compact(ctx, conversation.NewID())
 		errIs(t, "no log", err, conversation.ErrLogMissing)
+		for _, k := range e.keys(id) {
+			if strings.HasSuffix(k, ":m") {
+				e.do("HDEL", k, "lo")
+			}
+		}
+		if _, err = e.log.Compact(ctx, id); errors.Is(err, conversation.ErrLogDown) {
+			t.Errorf("a log without a front says that Redis is away: %v", err)
+		}
 	})
 }
 
@@ -173,6 +182,9 @@ func TestDamageIsSetAside(t *testing.T) {
 				ctx := t.Context()
 				id, ep := e.writing()
 				e.hurt(id, how)
+				if _, err := e.log.Compact(ctx, id); errors.Is(err, conversation.ErrLogDown) {
+					t.Errorf("to compact it says that Redis is away: %v", err)
+				}
 				_, err := e.log.Active(ctx, id)
 				if how == "a stream that is a string" { // a snapshot does not need it
 					_, err = e.log.Read(ctx, id, ep, 0, 10)
