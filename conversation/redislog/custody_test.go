@@ -164,6 +164,10 @@ func (e *env) hurt(id conversation.ID, how string) {
 		k := key("l")
 		e.do("DEL", k)
 		e.do("SET", k, "x")
+	case "a number that is none":
+		e.do("HSET", key("m"), "top", "many")
+	case "a number that is gone":
+		e.do("HDEL", key("m"), "lo")
 	case "a hash that is a list":
 		k := key("m")
 		e.do("DEL", k)
@@ -171,11 +175,58 @@ func (e *env) hurt(id conversation.ID, how string) {
 	}
 }
 
+// A number that is none makes a log damaged for whoever meets it, and never
+// reads as a Redis that is away, which all would wait for.
+func TestNumbersThatAreNone(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, e *env) {
+		ctx := t.Context()
+		for _, field := range []string{"c", "f", "top", "lo", "fn", "run", "att", "rb", "len", "pl", "tn"} {
+			for _, value := range []string{"many", "9", ""} {
+				id, ep := e.writing()
+				for _, k := range e.keys(id) {
+					switch {
+					case !strings.HasSuffix(k, ":m"):
+					case value == "":
+						e.do("HDEL", k, field)
+					default:
+						e.do("HSET", k, field, value)
+					}
+				}
+				check := func(what string, err error) {
+					t.Helper()
+					if errors.Is(err, conversation.ErrLogDown) {
+						t.Errorf("%s of %q, %s: %v", field, value, what, err)
+					}
+				}
+				_, err := e.log.Active(ctx, id)
+				check("active", err)
+				_, err = e.log.Read(ctx, id, ep, 0, 10)
+				check("read", err)
+				_, _, err = e.log.Append(ctx, id, ep, piece(1, fence+1, 4, "x"))
+				check("append", err)
+				_, _, err = e.log.PutFact(ctx, id, ep, completed(3))
+				check("fact", err)
+				_, err = e.log.Stop(ctx, id, ep, 1)
+				check("stop", err)
+				_, err = e.log.Compact(ctx, id)
+				check("compact", err)
+				if _, err = e.log.SetAside(ctx, id, ep); err != nil {
+					t.Error(err)
+				}
+				if _, err = e.log.Create(ctx, id, 20, conversation.Seed{Fence: fence + 1, Header: header(id)}); err != nil {
+					t.Errorf("%s of %q: not made anew: %v", field, value, err)
+				}
+			}
+		}
+	})
+}
+
 // Whatever is wrong with a log: it is found, moved away whole, and what is
 // made in its place is left alone.
 func TestDamageIsSetAside(t *testing.T) {
 	t.Parallel()
-	for _, how := range []string{"a byte of a turn", "a turn that is no JSON", "a cut header", "the header of another", "a stream that is a string", "a hash that is a list"} {
+	for _, how := range []string{"a byte of a turn", "a turn that is no JSON", "a cut header", "the header of another", "a stream that is a string", "a hash that is a list", "a number that is none", "a number that is gone"} {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
 			everywhere(t, func(t *testing.T, e *env) {

@@ -249,7 +249,34 @@ func down(err error) error {
 	if strings.Contains(err.Error(), "WRONGTYPE") {
 		return damaged("a key holds something of another kind")
 	}
+	for _, say := range nonsense {
+		if strings.Contains(err.Error(), say) {
+			return damaged("a script could not work with its numbers")
+		}
+	}
 	return fmt.Errorf("%w: %w", conversation.ErrLogDown, err)
+}
+
+// nonsense is how a script fails over numbers that none of ours has written:
+// Lua's own words, those of the embedded Redis' Lua, and the stream's refusal
+// of an entry that comes before its last. A Redis that is out of memory, takes
+// no writes or has just changed its role says something else.
+var nonsense = []string{
+	"attempt to compare", "attempt to perform arithmetic", "attempt to concatenate", "cannot perform", "bad argument",
+	"equal or smaller than the target stream top item",
+}
+
+// numeric are the places of numbers in the answer of active.lua.
+var numeric = []int{1, 3, 4, 5, 6, 7, 8, 9, 10}
+
+// checkNumbers refuses a picture whose numbers cannot be read.
+func checkNumbers(r []string) error {
+	for _, i := range numeric {
+		if _, err := strconv.ParseInt(r[i], 10, 64); err != nil {
+			return damaged("number %d of those kept cannot be read", i)
+		}
+	}
+	return nil
 }
 
 func atoi(s string) int64 {
@@ -268,6 +295,9 @@ func (l *Log) Active(ctx context.Context, id conversation.ID) (conversation.Acti
 		return a, errors.New("active: short answer")
 	}
 	a.Epoch = conversation.Epoch{Counter: atoi(r[1]), Nonce: r[2]}
+	if err := checkNumbers(r); err != nil {
+		return a, in(err, a.Epoch)
+	}
 	a.Fence, a.Top, a.Low, a.Facts = atoi(r[3]), atoi(r[4]), atoi(r[5]), atoi(r[6])
 	a.StopAt = -1
 	if r[12] != "" {
@@ -304,7 +334,7 @@ func (l *Log) Read(ctx context.Context, id conversation.ID, ep conversation.Epoc
 	var p conversation.Page
 	r, err := l.run(ctx, readScript, id, ep.Counter, ep.Nonce, after, max)
 	if err != nil {
-		return p, err
+		return p, in(err, ep)
 	}
 	p.Top = atoi(r[1])
 	p.Events = make([]conversation.Event, 0, (len(r)-2)/2)
@@ -368,7 +398,7 @@ func (l *Log) Begin(ctx context.Context, id conversation.ID, ep conversation.Epo
 	r, err := l.run(ctx, beginScript, id, ep.Counter, ep.Nonce, b.Fence, b.Run.No, b.Run.Attempt, string(b.How),
 		b.Text, conversation.UTF16Len(b.Text), b.Base, b.Run.Purpose, started, b.Run.MessageID, b.Reason)
 	if err != nil {
-		return conversation.Began{}, err
+		return conversation.Began{}, in(err, ep)
 	}
 	if r[0] == "UNKNOWN" {
 		return conversation.Began{}, conversation.ErrLogUnknownRun
@@ -384,7 +414,7 @@ func (l *Log) Append(ctx context.Context, id conversation.ID, ep conversation.Ep
 	}
 	r, err := l.runAppend(ctx, id, ep.Counter, ep.Nonce, a.Fence, a.Run.No, a.Run.Attempt, a.At, a.Len, a.Text, a.Run.Purpose+".delta", alone)
 	if err != nil {
-		return 0, 0, err
+		return 0, 0, in(err, ep)
 	}
 	return atoi(r[1]), atoi(r[2]), nil
 }
@@ -410,7 +440,7 @@ func (l *Log) PutFact(ctx context.Context, id conversation.ID, ep conversation.E
 	r, err := l.run(ctx, factScript, id, ep.Counter, ep.Nonce, f.N, f.Type, f.Run, f.Attempt, f.Base, string(f.Data),
 		turn, ends, fold, "", f.Fence, l.opts.MaxTurns, head)
 	if err != nil || r[0] == "DUP" {
-		return 0, 0, err
+		return 0, 0, in(err, ep)
 	}
 	return atoi(r[1]), atoi(r[2]), nil
 }
@@ -419,7 +449,7 @@ func (l *Log) PutFact(ctx context.Context, id conversation.ID, ep conversation.E
 func (l *Log) Stop(ctx context.Context, id conversation.ID, ep conversation.Epoch, run int64) (conversation.Began, error) {
 	r, err := l.run(ctx, stopScript, id, ep.Counter, ep.Nonce, run)
 	if err != nil {
-		return conversation.Began{}, err
+		return conversation.Began{}, in(err, ep)
 	}
 	return conversation.Began{Epoch: ep, Base: atoi(r[1]), Len: atoi(r[2]), Text: r[3], Stopped: true}, nil
 }

@@ -4,7 +4,7 @@
 -- The nonce is made here, at execution: a duplicate of this command that
 -- arrives after a wipe makes a log that SQL does not name.
 local have = redis.call('HGET', KEYS[1], 'c')
-if have and tonumber(have) >= tonumber(ARGV[6]) then
+if have and (tonumber(have) or 0) >= tonumber(ARGV[6]) then
   return {'EXISTS', have, redis.call('HGET', KEYS[1], 'n')}
 end
 local t = redis.call('TIME')
