@@ -22,7 +22,7 @@ const deadKept = 1000
 
 // callTime bounds every call that does not wait for events, so that nobody
 // waits for a Redis that hangs; a pass that failed is made again.
-const callTime = 400 * time.Millisecond
+const callTime = 300 * time.Millisecond
 
 // slack is what a call that waits for events may take beyond that wait.
 const slack = 250 * time.Millisecond
