@@ -83,6 +83,35 @@ func TestE2EDamagedLog(t *testing.T) {
 	}
 }
 
+// A number of the log is overwritten while a reply is being written: it is set
+// aside with a report, and the reply goes on for everybody.
+func TestE2EDamagedNumber(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	l, id, tag, run, views := c.midReply()
+	rdb := c.foreign()
+	if err := rdb.HSet(t.Context(), c.logKey(rdb, id, "m"), "top", "many").Err(); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []*process{c.a, c.b} {
+		views["newcomer at "+p.name] = l.watch(client.OverSSE, id, p.base)
+	}
+	for name, v := range views {
+		ends(t, name, v, run, reply(tag))
+	}
+	l.answeredOnce(id, tag, run)
+	var list struct{ Damages []conversation.Damage }
+	if err := opsGet(l.http, c.a, "/ops/v1/damages", &list); err != nil {
+		t.Fatal(err)
+	}
+	if len(list.Damages) != 1 || list.Damages[0].Conversation != conversation.ID(id) {
+		t.Fatalf("reports %+v", list.Damages)
+	}
+	if kept, err := rdb.HGet(t.Context(), list.Damages[0].Place+"m", "top").Result(); err != nil || kept != "many" {
+		t.Errorf("kept %q, %v", kept, err)
+	}
+}
+
 // A conversation is erased while its reply is being written. Whoever watches
 // is told that it is not there, and a minute later nothing that was said is
 // anywhere: not in SQL, not in Redis, and the writer has given up.
