@@ -1,11 +1,14 @@
 package sqldb
 
 import (
+	"context"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/prometheus/client_golang/prometheus"
 	"modernc.org/sqlite"
@@ -79,6 +82,33 @@ type refusals struct {
 	mu   sync.Mutex // guards what follows
 	last string
 	at   time.Time
+	// readOnly is when a statement was last refused for writing.
+	readOnly time.Time
+}
+
+// bornKey is under which a connection to Postgres knows when it was made.
+const bornKey = "fluentpro.born"
+
+func born(_ context.Context, c *pgx.Conn) error {
+	c.PgConn().CustomData()[bornKey] = time.Now()
+	return nil
+}
+
+// spared is how old a connection gets in any case, so that a database which
+// stays read-only is not dialled for every statement.
+const spared = time.Second
+
+// outlived has the pool drop a connection that was there when the database
+// refused to be written: after a failover the old primary, a standby now, may
+// keep it open, while a new one would lead to the new primary.
+func (r *refusals) outlived(_ context.Context, c *pgx.Conn) error {
+	at, _ := c.PgConn().CustomData()[bornKey].(time.Time)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if at.Before(r.readOnly) && time.Since(at) > spared {
+		return driver.ErrBadConn
+	}
+	return nil
 }
 
 func newRefusals() *refusals {
@@ -95,6 +125,9 @@ func (r *refusals) note(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.last, r.at = why, time.Now()
+	if why == "read_only" {
+		r.readOnly = r.at
+	}
 }
 
 // Refusing is an error while the database has refused something within the

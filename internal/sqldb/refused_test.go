@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/fluentpro/fluentpro/internal/sqldb"
 	"github.com/fluentpro/fluentpro/internal/sqldb/sqldbtest"
+	"github.com/fluentpro/fluentpro/internal/testenv"
 )
 
 // What lies outside a statement and passes is told from what the statement
@@ -50,4 +52,26 @@ func TestRefused(t *testing.T) {
 			t.Error("the refusal is not told")
 		}
 	})
+}
+
+// A connection that became read-only, as those to a primary that was replaced,
+// is left for a new one, which leads to where writes are taken.
+func TestReadOnlyConnectionsAreLeft(t *testing.T) {
+	t.Parallel()
+	db, err := sqldb.Open(t.Context(), sqldbtest.PostgresURL(t), sqldb.Options{MaxConns: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	do := func(q string) error {
+		_, err := db.Conn(t.Context()).ExecContext(t.Context(), q)
+		return err
+	}
+	if err := errors.Join(do("CREATE TABLE x (n INT)"), do("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")); err != nil {
+		t.Fatal(err)
+	}
+	if err := do("INSERT INTO x VALUES (1)"); err == nil {
+		t.Fatal("a read-only connection writes")
+	}
+	testenv.Eventually(t, 30*time.Second, func() error { return do("INSERT INTO x VALUES (1)") })
 }

@@ -80,7 +80,8 @@ func openPostgres(ctx context.Context, url string, opts Options) (*DB, error) {
 		return nil, errors.New("open postgres: the database URL cannot be parsed")
 	}
 	cfg.DefaultQueryExecMode = pgx.QueryExecModeExec
-	pool := stdlib.OpenDB(*cfg)
+	db := &DB{Engine: Postgres, refusals: newRefusals()}
+	pool := stdlib.OpenDB(*cfg, stdlib.OptionAfterConnect(born), stdlib.OptionResetSession(db.refusals.outlived))
 	n := opts.MaxConns
 	if n <= 0 {
 		n = 16
@@ -89,7 +90,6 @@ func openPostgres(ctx context.Context, url string, opts Options) (*DB, error) {
 	pool.SetMaxIdleConns(n)
 	pool.SetConnMaxIdleTime(orElse(opts.Idle, 5*time.Minute))
 	pool.SetConnMaxLifetime(orElse(opts.Lifetime, 30*time.Minute))
-	db := &DB{Engine: Postgres, refusals: newRefusals()}
 	db.bun = bun.NewDB(pool, pgdialect.New()).WithQueryHook(counter{&db.queries, db.refusals})
 	if err := pool.PingContext(ctx); err != nil {
 		_ = pool.Close()
