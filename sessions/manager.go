@@ -216,7 +216,7 @@ func (m *Manager) errDraining() error {
 	return &fault.Error{Code: fault.Draining, Message: "This server is going away; connect again.", RetryAfterMS: 1000}
 }
 
-// Drain sends everybody away, spread over Times.DrainSpread or what ctx leaves
+// Drain sends everybody away, evenly over Times.DrainSpread or what ctx leaves
 // of it, takes nobody new, and returns when all have gone. When ctx ends first
 // it drops the rest and says how many those were.
 func (m *Manager) Drain(ctx context.Context) error {
