@@ -101,7 +101,9 @@ func (e *eventStream) recovered() {
 }
 
 func (e *eventStream) preamble(first *streaming.Batch) (ok bool) {
-	e.out.Retry(e.m.tim.Retry)
+	// A browser comes again after exactly that time: told the same, all viewers
+	// of a killed node would come at once.
+	e.out.Retry(e.m.tim.Retry/2 + jitter(e.m.tim.Retry))
 	e.out.Comment("fluentpro")
 	if o := e.feed.Opening(); o.Mode == "replay" {
 		e.out.ID(o.Cursor)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -63,6 +64,39 @@ func (r *rig) wantLines(lines <-chan string, want ...string) {
 	}
 }
 
+// wantRetry reads the reconnection time, which is 1 s ± 50 %.
+func (r *rig) wantRetry(lines <-chan string) int {
+	r.t.Helper()
+	select {
+	case l := <-lines:
+		ms, err := strconv.Atoi(strings.TrimPrefix(l, "retry: "))
+		if err != nil || !strings.HasPrefix(l, "retry: ") || ms < 500 || ms >= 1500 {
+			r.t.Fatalf("the stream begins with %q", l)
+		}
+		return ms
+	case <-time.After(10 * time.Second):
+		r.t.Fatal("the stream does not begin")
+	}
+	return 0
+}
+
+// Viewers of a killed node come back when their stream has said, not all at
+// once.
+func TestStreamsComeAgainApart(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	talk := r.src.talk("ann")
+	told := map[int]bool{}
+	for range 8 {
+		lines, stop := r.stream(talk.id, nil)
+		told[r.wantRetry(lines)] = true
+		stop()
+	}
+	if len(told) == 1 {
+		t.Errorf("all were told to come again after %v ms", told)
+	}
+}
+
 const deltaData = `data: {"v":1,"seq":4,"cur":"1.abc.4","type":"partner.delta","run":1,"attempt":1,"base":1,"ts":1,"data":{"at":0,"text":"Good"}}`
 
 func TestStreamReplay(t *testing.T) {
@@ -72,7 +106,8 @@ func TestStreamReplay(t *testing.T) {
 	talk.begin()
 	// The header wins over the query, as in a browser that reconnects.
 	lines, stop := r.stream(talk.id, http.Header{"Last-Event-Id": {"1.abc.3"}})
-	r.wantLines(lines, "retry: 1000", "", ": fluentpro", "", "id: 1.abc.3", "", `data: {"v":1,"type":"caught_up","cur":"1.abc.3"}`, "")
+	r.wantRetry(lines)
+	r.wantLines(lines, "", ": fluentpro", "", "id: 1.abc.3", "", `data: {"v":1,"type":"caught_up","cur":"1.abc.3"}`, "")
 	talk.delta("Good")
 	r.wantLines(lines, "id: 1.abc.4", deltaData, "")
 	r.eventually("it is shown", func() bool {
@@ -95,7 +130,8 @@ func TestStreamSnapshot(t *testing.T) {
 		reset  bool
 	}{{"", false}, {"7.zzz.1", true}, {"<script>", true}} {
 		lines, stop := r.stream(talk.id, http.Header{"Last-Event-Id": {tc.cursor}})
-		r.wantLines(lines, "retry: 1000", "", ": fluentpro", "")
+		r.wantRetry(lines)
+		r.wantLines(lines, "", ": fluentpro", "")
 		if tc.reset {
 			if l := <-lines; !strings.HasPrefix(l, `data: {"v":1,"type":"reset","reason":"`) {
 				t.Fatalf("got %q", l)

@@ -161,7 +161,7 @@ type Times struct {
 	// TokenWarn is how long before a token's end a client is told [60 s].
 	TokenWarn time.Duration
 	// Heartbeat of an event stream [15 s], StreamLife ± 20 % [10 min], Retry
-	// told to its client [1 s].
+	// ± 50 % told to its client [1 s].
 	Heartbeat, StreamLife, Retry time.Duration
 	// LogWait is the longest long poll [25 s].
 	LogWait time.Duration
