@@ -77,7 +77,7 @@ func graveNames(t *testing.T, path string) (out []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mild := []string{"redis-unchecked", "redis-persistence", "redis-min-replicas", "redis-replica-lag"}
+	mild := []string{"redis-unchecked", "redis-persistence", "redis-min-replicas", "redis-replica-lag", "redis-refuses", "redis-memory"}
 	for _, m := range regexp.MustCompile(`"((?:redis|sql|sqlite)-[a-z-]+)"`).FindAllStringSubmatch(string(raw), -1) {
 		if !slices.Contains(mild, m[1]) {
 			out = append(out, m[1])
