@@ -40,8 +40,9 @@ func NewSentry(prober Prober, keeper *Keeper, metrics *Metrics, every time.Durat
 	return &Sentry{prober: prober, keeper: keeper, metrics: metrics, log: log, every: every}
 }
 
-// away is the reason of a Redis that does not answer.
-const away = "away"
+// Reasons of a Redis that is not read either: away is one that does not answer,
+// loading one that has just been started.
+const away, loading = "away", "LOADING"
 
 // Run looks until ctx ends.
 func (s *Sentry) Run(ctx context.Context) error {
@@ -77,20 +78,29 @@ func (s *Sentry) Run(ctx context.Context) error {
 }
 
 // look tries once, and has the reads of this node compare with SQL from the
-// first failure to the first success.
+// first refusal to the first success.
 func (s *Sentry) look(ctx context.Context) string {
 	err := s.prober.Try(ctx)
 	if ctx.Err() != nil {
 		return ""
 	}
-	s.keeper.distrust(err != nil)
+	reason := ""
+	if err != nil {
+		reason = away
+	}
+	if refused := (*RefusedError)(nil); errors.As(err, &refused) {
+		reason = refused.Reason
+	}
+	// One that is not read either needs no more than what every read that meets
+	// it does: names are asked for again, once each, when it is back. To ask at
+	// each read until the next look would be slow just when all read.
+	s.keeper.distrust(reason != "" && reason != away && reason != loading)
+	if reason == away || reason == loading {
+		s.keeper.Doubt()
+	}
 	if err == nil {
 		s.metrics.RedisWrites.Set(1)
 		return ""
-	}
-	reason := away
-	if refused := (*RefusedError)(nil); errors.As(err, &refused) {
-		reason = refused.Reason
 	}
 	s.metrics.RedisWrites.Set(0)
 	s.metrics.Refusals.WithLabelValues(reason).Inc()

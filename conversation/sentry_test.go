@@ -145,6 +145,49 @@ func TestSentryOfARedisThatIsAway(t *testing.T) {
 	})
 }
 
+// When a Redis that was away answers again, the first read of a conversation
+// asks SQL and the next does not, though the sentry has not looked yet: all
+// viewers read in that moment.
+func TestReadsAfterAnOutageAskOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		id := conversation.NewID()
+		s := &shelf{rec: conversation.Record{Header: conversation.Header{ID: id}}}
+		k := s.keeper(nil)
+		sentry := conversation.NewSentry(logSide{s: s}, k, conversation.NewMetrics(nil), time.Second, slog.New(slog.DiscardHandler))
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); _ = sentry.Run(ctx) }()
+		defer func() { stop(); <-done }()
+		read := func() (asked int) {
+			t.Helper()
+			s.mu.Lock()
+			before := s.loads
+			s.mu.Unlock()
+			if _, err := k.Active(ctx, id); err != nil {
+				t.Error(err)
+			}
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.loads - before
+		}
+		synctest.Wait()
+		read()
+		s.mu.Lock()
+		s.down = true
+		s.mu.Unlock()
+		time.Sleep(2500 * time.Millisecond)
+		s.mu.Lock()
+		s.down = false
+		s.mu.Unlock()
+		if n := read(); n != 1 {
+			t.Errorf("the first read asked SQL %d times", n)
+		}
+		if n := read(); n != 0 {
+			t.Errorf("the second read asked SQL %d times", n)
+		}
+	})
+}
+
 // Where no log could be made none is named: a name is a commit, and leaves the
 // log that SQL named before.
 func TestNoNameWithoutALog(t *testing.T) {
