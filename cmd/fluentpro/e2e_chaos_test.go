@@ -20,7 +20,7 @@ import (
 // minutes.
 func TestE2EChaosShort(t *testing.T) {
 	if testing.Short() {
-		t.Skip("left out: takes minutes")
+		t.Skip("left out by -short: takes minutes")
 	}
 	t.Parallel()
 	testenv.Tool(t, "redis-server")

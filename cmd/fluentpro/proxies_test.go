@@ -223,7 +223,7 @@ const idleScale = 6
 func TestProxyIdleLimit(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
-		t.Skip("takes half a minute of silence")
+		t.Skip("left out by -short: takes half a minute of silence")
 	}
 	cfg, err := configs.Load(configs.Input{})
 	if err != nil {

@@ -43,12 +43,7 @@ var redisKilling = scenario{
 	name: "redis-kill", short: "Redis is killed -9 and started again, with its append-only file", unit: "kills", count: 200, brief: 4,
 	rules: each("redis-kill"), fleet: talkers(durable),
 	play: func(ctx context.Context, st *stage, count int) error {
-		end, err := st.talking(ctx, crowd, 2)
-		if err != nil {
-			return err
-		}
-		defer end()
-		for i := range count {
+		return st.meanwhile(ctx, count, 600*time.Millisecond, 1500*time.Millisecond, func(int) error {
 			r := st.redis.current()
 			st.fault("redis-kill", "redis", "begin", "")
 			r.kill()
@@ -59,13 +54,29 @@ var redisKilling = scenario{
 				return err
 			}
 			st.fault("redis-kill", "redis", "end", "")
-			if err := st.between(ctx, 600*time.Millisecond, 1500*time.Millisecond); err != nil {
-				return err
-			}
-			st.progress(i, count)
-		}
-		return nil
+			return nil
+		})
 	},
+}
+
+// meanwhile has a crowd talk, and does fault count times with pauses after each
+// that the seed draws between least and most.
+func (st *stage) meanwhile(ctx context.Context, count int, least, most time.Duration, fault func(i int) error) error {
+	end, err := st.talking(ctx, crowd, 2)
+	if err != nil {
+		return err
+	}
+	defer end()
+	for i := range count {
+		if err := fault(i); err != nil {
+			return err
+		}
+		if err := st.between(ctx, least, most); err != nil {
+			return err
+		}
+		st.progress(i, count)
+	}
+	return nil
 }
 
 func (st *stage) progress(i, count int) {
@@ -78,23 +89,14 @@ var flushing = scenario{
 	name: "flushall", short: "FLUSHALL", unit: "wipes", count: 100, brief: 4,
 	rules: each("redis-flush"), fleet: talkers(plain),
 	play: func(ctx context.Context, st *stage, count int) error {
-		end, err := st.talking(ctx, crowd, 2)
-		if err != nil {
-			return err
-		}
-		defer end()
-		for i := range count {
+		return st.meanwhile(ctx, count, 500*time.Millisecond, 1500*time.Millisecond, func(int) error {
 			st.fault("redis-flush", "redis", "begin", "")
 			if _, err := redisDo(st.redis.current().real, "FLUSHALL"); err != nil {
 				return err
 			}
 			st.fault("redis-flush", "redis", "end", "")
-			if err := st.between(ctx, 500*time.Millisecond, 1500*time.Millisecond); err != nil {
-				return err
-			}
-			st.progress(i, count)
-		}
-		return nil
+			return nil
+		})
 	},
 }
 
@@ -106,21 +108,9 @@ var filling = scenario{
 	name: "full", short: "Redis is full, or lacks the replicas it wants, for some seconds: it is read and takes no writes", unit: "times", count: 40, brief: 4,
 	rules: each("redis-full"), fleet: talkers(plain),
 	play: func(ctx context.Context, st *stage, count int) error {
-		end, err := st.talking(ctx, crowd, 2)
-		if err != nil {
-			return err
-		}
-		defer end()
-		for i := range count {
-			if err := st.refuse(ctx, refusals[i%len(refusals)]); err != nil {
-				return err
-			}
-			if err := st.between(ctx, time.Second, 3*time.Second); err != nil {
-				return err
-			}
-			st.progress(i, count)
-		}
-		return nil
+		return st.meanwhile(ctx, count, time.Second, 3*time.Second, func(i int) error {
+			return st.refuse(ctx, refusals[i%len(refusals)])
+		})
 	},
 }
 
