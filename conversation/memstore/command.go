@@ -70,6 +70,7 @@ func (db *DB) accept(c *chat, in conversation.SendInput, queue int, correlation 
 			Run: int64(len(c.runs)) + 1, Parent: at.parent, After: at.after}
 		c.addTurn(&t)
 		r := db.addRun(c, t.N, correlation)
+		r.again = at.again
 		out.acc = conversation.Accepted{MessageID: t.ID, Turn: t.N, Run: r.No, Position: open}
 		f = conversation.Fact{Type: conversation.TypeAccepted, Data: marshal(t), Turn: &t}
 	}
@@ -88,7 +89,7 @@ func (c *chat) place(in conversation.SendInput) (place, error) {
 	switch in.Op {
 	case conversation.OpEdit:
 		t, err := c.message(in.Message)
-		return place{parent: t.Parent, after: t.After}, err
+		return place{parent: t.Parent, after: t.After, again: t.Run}, err
 	case conversation.OpRegenerate:
 		return c.reply(in.Message)
 	case conversation.OpSelect:
@@ -254,11 +255,14 @@ func (db *DB) repeated(c *chat, in conversation.SendInput) (conversation.Accepte
 		if t.ClientID == "" || t.ClientID != in.ClientID {
 			continue
 		}
-		if in.Op == conversation.OpRegenerate || t.Text != in.Text {
+		again := c.run(t.Run).again
+		if in.Op == conversation.OpRegenerate || t.Text != in.Text || in.Op == conversation.OpSend && again != 0 {
 			return none, false, errMismatch
 		}
 		if in.Op == conversation.OpEdit {
-			if was, err := c.message(in.Message); err != nil || was.Parent != t.Parent || was.After != t.After {
+			was, err := c.message(in.Message)
+			same := was.Run == again || again == 0 && was.Parent == t.Parent && was.After == t.After
+			if err != nil || !same {
 				return none, false, errMismatch
 			}
 		}

@@ -39,8 +39,8 @@ type chat struct {
 type runRow struct {
 	conversation.RunRow
 	created int64
-	// key and again are of a reply written anew: the learner's key, and the run
-	// that it stands beside.
+	// key is the learner's, of a reply written anew; again, of such a one and of
+	// the reply to an edit, is the run that it stands beside.
 	key   string
 	again int64
 }

@@ -51,7 +51,7 @@ func (s *Store) Accept(ctx context.Context, in conversation.SendInput, queue int
 type place struct {
 	parent, after int64  // links of a new message
 	turn          int64  // whose reply is written anew, or of the tip chosen
-	again         int64  // the run it stands beside
+	again         int64  // the run it stands beside, where one is replaced
 	messageID     string // of the tip that is chosen
 }
 
@@ -60,7 +60,7 @@ func (s *Store) place(ctx context.Context, r *row, in conversation.SendInput) (p
 	switch in.Op {
 	case conversation.OpEdit:
 		t, err := s.message(ctx, r, in.Message)
-		return place{parent: t.Parent, after: t.After}, err
+		return place{parent: t.Parent, after: t.After, again: t.Run}, err
 	case conversation.OpRegenerate:
 		return s.reply(ctx, r, in.Message)
 	case conversation.OpSelect:
@@ -193,6 +193,11 @@ func (s *Store) perform(ctx context.Context, r *row, in conversation.SendInput, 
 		if err != nil {
 			return acc, err
 		}
+		if at.again != 0 { // an edit: a repeat must not pass for a new message
+			if _, err := s.exec(ctx, "UPDATE runs SET again_of = ? WHERE conversation = ? AND run = ?", at.again, r.id, run.No); err != nil {
+				return acc, err
+			}
+		}
 		acc = conversation.Accepted{MessageID: t.ID, Turn: t.N, Run: run.No, Position: open}
 		f = conversation.Fact{Type: conversation.TypeAccepted, Data: marshal(t), Turn: &t}
 	}
@@ -306,20 +311,23 @@ func (s *Store) repeated(ctx context.Context, r *row, in conversation.SendInput,
 		return true, nil
 	}
 	var textSHA string
-	var parent, after int64
-	err := s.conn(ctx).QueryRowContext(ctx, "SELECT n, id, run, text_sha, parent, after_run FROM turns WHERE conversation = ? AND client_id = ?", r.id, in.ClientID).
-		Scan(&acc.Turn, &acc.MessageID, &acc.Run, &textSHA, &parent, &after)
+	var parent, after, again int64
+	err := s.conn(ctx).QueryRowContext(ctx, `SELECT t.n, t.id, t.run, t.text_sha, t.parent, t.after_run, r.again_of FROM turns t
+		JOIN runs r ON r.conversation = t.conversation AND r.run = t.run WHERE t.conversation = ? AND t.client_id = ?`, r.id, in.ClientID).
+		Scan(&acc.Turn, &acc.MessageID, &acc.Run, &textSHA, &parent, &after, &again)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return s.regenerated(ctx, r, in, acc)
 	case err != nil:
 		return false, err
-	case in.Op == conversation.OpRegenerate || textSHA != sha(in.Text):
+	case in.Op == conversation.OpRegenerate || textSHA != sha(in.Text) || in.Op == conversation.OpSend && again != 0:
 		return false, errMismatch
 	}
 	if in.Op == conversation.OpEdit {
 		t, err := s.message(ctx, r, in.Message)
-		if errors.Is(err, errNoMessage) || err == nil && (t.Parent != parent || t.After != after) {
+		// An older version wrote no again_of: its edits are known by their place.
+		same := t.Run == again || again == 0 && t.Parent == parent && t.After == after
+		if errors.Is(err, errNoMessage) || err == nil && !same {
 			return false, errMismatch
 		}
 		if err != nil {

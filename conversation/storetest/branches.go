@@ -172,6 +172,12 @@ func edit(t *testing.T, s conversation.Store) {
 	if _, err := k.try(k.input(conversation.OpEdit, "a2", "b"), nil); fault.CodeOf(err) != fault.IdempotencyMismatch {
 		t.Errorf("the same id for the edit of another message: %v", err)
 	}
+	if _, err := k.try(k.input(conversation.OpEdit, "a2", "a2"), nil); fault.CodeOf(err) != fault.IdempotencyMismatch {
+		t.Errorf("the same id for the edit of the edit: %v", err)
+	}
+	if _, err := k.try(k.input(conversation.OpSend, "a2", ""), nil); fault.CodeOf(err) != fault.IdempotencyMismatch {
+		t.Errorf("an edit's id for a message with its text: %v", err)
+	}
 	k.shows("after repeats", "Hello.", "text of a2", "reply of run 5", "text of c", "reply of run 6")
 }
 
