@@ -113,7 +113,7 @@ func (c *chat) addTurn(t *conversation.Turn) {
 func (c *chat) addFact(f *conversation.Fact) {
 	f.N, f.TS = int64(len(c.facts))+1, micros()/1000
 	stored := *f
-	stored.Fence = 0 // the column does not exist
+	stored.Fence = 0 // the column does not exist; Facts takes that of the run
 	if f.Turn != nil {
 		t := *f.Turn
 		stored.Turn = &t

@@ -42,7 +42,13 @@ func (s *Store) Facts(ctx context.Context, id conversation.ID, after int64, limi
 			return nil, nil
 		}
 		rest := c.facts[max(0, after):]
-		return slices.Clone(rest[:min(limit, len(rest))]), nil
+		out := slices.Clone(rest[:min(limit, len(rest))])
+		for i := range out {
+			if ev := (conversation.Event{Type: out[i].Type}); ev.EndsRun() {
+				out[i].Fence = c.run(out[i].Run).Fence
+			}
+		}
+		return out, nil
 	})
 }
 

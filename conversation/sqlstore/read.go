@@ -133,11 +133,14 @@ func (s *Store) Facts(ctx context.Context, id conversation.ID, after int64, limi
 		var data string
 		var n sql.NullInt64
 		var tid, author, client, text, finish sql.NullString
-		var trun, tat, tparent, tafter sql.NullInt64
-		if err := rows.Scan(&f.N, &f.Type, &f.Run, &f.Attempt, &f.Base, &data, &f.TS, &n, &tid, &author, &client, &trun, &text, &finish, &tat, &tparent, &tafter); err != nil {
+		var trun, tat, tparent, tafter, fence sql.NullInt64
+		if err := rows.Scan(&f.N, &f.Type, &f.Run, &f.Attempt, &f.Base, &data, &f.TS, &n, &tid, &author, &client, &trun, &text, &finish, &tat, &tparent, &tafter, &fence); err != nil {
 			return err
 		}
 		f.TS /= 1000
+		if ev := (conversation.Event{Type: f.Type}); ev.EndsRun() {
+			f.Fence = fence.Int64 // a claim from before the end must not open it again
+		}
 		f.Data = json.RawMessage(data)
 		if n.Valid {
 			f.Turn = &conversation.Turn{N: n.Int64, ID: tid.String, Author: conversation.Author(author.String), ClientID: client.String,
@@ -146,8 +149,9 @@ func (s *Store) Facts(ctx context.Context, id conversation.ID, after int64, limi
 		}
 		out = append(out, f)
 		return nil
-	}, `SELECT f.n, f.type, f.run, f.attempt, f.base, f.data, f.created_at, t.n, t.id, t.author, t.client_id, t.run, t.text, t.finish, t.created_at, `+turnLinks+`
+	}, `SELECT f.n, f.type, f.run, f.attempt, f.base, f.data, f.created_at, t.n, t.id, t.author, t.client_id, t.run, t.text, t.finish, t.created_at, `+turnLinks+`, r.fence
 		FROM facts f LEFT JOIN turns t ON t.conversation = f.conversation AND t.n = f.turn
+		LEFT JOIN runs r ON r.conversation = f.conversation AND r.run = f.run
 		WHERE f.conversation = ? AND f.n > ? ORDER BY f.n LIMIT ?`, id, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read facts: %w", err)
