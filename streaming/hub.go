@@ -252,15 +252,22 @@ func (h *Hub) relay(ctx context.Context) {
 		}
 		for id, count := range counts {
 			if count > known[id] {
-				if err := h.keeper.CatchUp(c, id, count); err != nil && !errors.Is(err, conversation.ErrLogDown) {
-					h.lg.Debug("relay", "conversation_id", id, "err", err)
-				}
 				h.mu.Lock()
 				r := h.rooms[id]
 				h.mu.Unlock()
-				if r != nil {
-					r.look()
+				if r == nil {
+					continue
 				}
+				err := h.keeper.CatchUp(c, id, count)
+				if errors.Is(err, conversation.ErrLogMissing) {
+					// Entries can still be read where a key beside them is lost, and so
+					// nobody else would notice.
+					err = h.keeper.Renew(c, id, r.log())
+				}
+				if err != nil && !errors.Is(err, conversation.ErrLogDown) {
+					h.lg.Debug("relay", "conversation_id", id, "err", err)
+				}
+				r.look()
 			}
 		}
 		cancel()

@@ -328,6 +328,13 @@ func (r *room) fails() bool {
 	return true
 }
 
+// log names the log that the room reads.
+func (r *room) log() conversation.Epoch {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.epoch
+}
+
 func (r *room) factsKnown() (int64, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
