@@ -104,6 +104,26 @@ func (r *Runner) beginOnce(ctx context.Context, claim *Claim, want *beginning) (
 		Text: want.text, Base: want.base, Reason: want.reason})
 }
 
+// overlook reads what the run has in a log that cannot be written: a Redis that
+// refuses writes still shows that text to viewers, and the reply should go on
+// from it. Nothing keeps an earlier writer from adding to it, so until begin
+// says otherwise it counts as another text, with the attempt as its base.
+func (r *Runner) overlook(ctx context.Context, claim *Claim) Began {
+	b := Began{Base: claim.Run.Attempt}
+	a, err := r.log.Active(ctx, claim.Run.Conversation)
+	for range 4 { // it has waited for long: one lost answer must not cost the text
+		if !errors.Is(err, ErrLogDown) || sleep(ctx, latest) != nil {
+			break
+		}
+		a, err = r.log.Active(ctx, claim.Run.Conversation)
+	}
+	if err != nil || a.Epoch != claim.Log || a.State.Open == nil || a.State.Open.Run != claim.Run.No {
+		return b
+	}
+	b.Text, b.Len, b.Stopped = a.State.Open.Text, a.OpenLen, a.StopAt >= 0
+	return b
+}
+
 // errRelearned says that the log has another name than was believed.
 var errRelearned = errors.New("log was named anew")
 

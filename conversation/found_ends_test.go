@@ -2,7 +2,9 @@ package conversation_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/fluentpro/fluentpro/conversation"
 	"github.com/fluentpro/fluentpro/internal/sqldb"
@@ -66,4 +68,63 @@ func TestAClaimFromBeforeTheEndOpensNothing(t *testing.T) {
 			t.Errorf("open %+v, last turn %+v", st.Open, lastTurn(st))
 		}
 	})
+}
+
+// TestATakeoverReadsWhatRedisStillShows: the writer dies while Redis is read
+// and takes no writes, for longer than a takeover waits. Viewers have the text
+// from a log that can still be read, so the reply goes on from it.
+func TestATakeoverReadsWhatRedisStillShows(t *testing.T) {
+	t.Parallel()
+	db, r := realPair(t)
+	am, bm := &model{words: 30, gate: make(chan struct{})}, &model{words: 30, gate: make(chan struct{})}
+	a := newNode(t, db, r.Addr, am, rigOptions{})
+	id := newChat(t, a)
+	acc := send(t, a, id, "c", "go")
+	eventually(t, "the first node has the run", func() bool { return a.runner.Has(id) })
+	for range 10 {
+		am.gate <- struct{}{}
+	}
+	b := newNode(t, db, r.Addr, bm, rigOptions{waitLog: 200 * time.Millisecond})
+	v := watch(t, b, id)
+	eventually(t, "ten words shown", func() bool { return v.has(acc.Run) == answer(10) })
+	writes := func(replicas string) {
+		t.Helper()
+		if _, err := r.Do("CONFIG", "SET", "min-replicas-to-write", replicas); err != nil {
+			t.Fatal(err)
+		}
+	}
+	writes("1")
+	a.dead()
+	for range 10 {
+		bm.gate <- struct{}{} // the model is called and heard while nothing can be written
+	}
+	bm.mu.Lock()
+	kept := bm.calls[0].Kept
+	bm.mu.Unlock()
+	if kept != answer(10) {
+		t.Errorf("the second node went on from %q", kept)
+	}
+	writes("0")
+	for range 10 {
+		bm.gate <- struct{}{}
+	}
+	eventually(t, "the viewer has it all", func() bool { return v.has(acc.Run) == answer(30) })
+	eventually(t, "the reply is stored", func() bool { return lastTurn(snapshot(t, b, id)).Text == answer(30) })
+	row, err := b.store.RunState(t.Context(), owner, id, acc.Run)
+	if err != nil || row.Base != 1 || row.Attempt != 2 {
+		t.Errorf("attempt %d, base %d (%v): the text began anew", row.Attempt, row.Base, err)
+	}
+	live, err := b.keeper.Active(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := b.log.Read(t.Context(), id, live.Epoch, 0, 500)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ev := range page.Events {
+		if strings.HasSuffix(ev.Type, ".restarted") {
+			t.Errorf("viewers were told to begin anew: %+v", ev)
+		}
+	}
 }

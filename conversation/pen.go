@@ -62,7 +62,11 @@ type pen struct {
 	tried     int   // bytes that may be there: the answer of the last append was lost
 	sentUnits int64 // the same in UTF-16 units
 	detached  bool  // the log could not be reached; SQL will have the text
-	gap       time.Duration
+	// unsure is set while the text before this attempt was only read, from a log
+	// that takes no writes: it is adopted when that log still ends with it.
+	unsure bool
+	reason string // of the attempt
+	gap    time.Duration
 }
 
 func newPen(r *Runner, claim Claim, b Began, stop context.CancelCauseFunc) *pen {
@@ -266,11 +270,45 @@ func (r *retry) wait(ctx context.Context) error {
 	return nil
 }
 
+// adopt goes on in the log that was read while it could not be written. What
+// viewers have stays then; reports false when that log has other text by now.
+func (p *pen) adopt(ctx context.Context) (bool, error) {
+	b, err := p.r.begin(ctx, &p.claim, beginning{how: BeginContinue, reason: p.reason, once: true})
+	if err != nil {
+		return false, err
+	}
+	p.unsure = false // the fence is in the log: nobody else adds to it any more
+	_, whole := p.whole()
+	if !strings.HasPrefix(whole, b.Text) {
+		return false, nil
+	}
+	p.ep, p.base, p.sent, p.sentUnits, p.detached = b.Epoch, b.Base, len(b.Text), b.Len, false
+	p.tried = p.sent
+	return true, nil
+}
+
 // rebuild makes a new log and gives it the whole text, until Redis takes it.
 func (p *pen) rebuild(ctx context.Context) error {
 	r := p.retry()
 	left := p.claim.Log
 	for {
+		if p.unsure {
+			done, err := p.adopt(ctx)
+			switch {
+			case done:
+				return nil
+			case errors.Is(err, ErrFenced):
+				return ErrFenced
+			case ctx.Err() != nil:
+				return context.Cause(ctx)
+			case err != nil:
+				if err := r.wait(ctx); err != nil {
+					return err
+				}
+				continue
+			}
+			left = p.claim.Log
+		}
 		_, whole := p.whole()
 		// Once there is a new log, a try without an answer is repeated there: it
 		// may hold the text already, and leaving it would hide that from whoever

@@ -141,6 +141,8 @@ type rigOptions struct {
 	patience time.Duration
 	// end is how long the end of a run is repeated.
 	end time.Duration
+	// waitLog is how long a takeover waits for the log.
+	waitLog time.Duration
 }
 
 func newNode(t *testing.T, db *sqldb.DB, addr string, m conversation.Model, o rigOptions) *node {
@@ -183,7 +185,7 @@ func newNode(t *testing.T, db *sqldb.DB, addr string, m conversation.Model, o ri
 	if o.store != nil {
 		store = o.store(store)
 	}
-	n.runner = conversation.NewRunner(conversation.RunnerConfig{Lease: time.Second, Checkpoint: o.checkpoint, Patience: o.patience, EndPatience: o.end}, conversation.RunnerDeps{
+	n.runner = conversation.NewRunner(conversation.RunnerConfig{Lease: time.Second, Checkpoint: o.checkpoint, Patience: o.patience, EndPatience: o.end, WaitLog: o.waitLog}, conversation.RunnerDeps{
 		Store: store, Log: log, Keeper: n.keeper, Model: m, Script: o.script, Members: n.members, Locks: n.locks, Metrics: metrics, Logger: lg})
 	n.members.OnDead(n.runner.DropAll)
 	n.members.OnLoss(n.keeper.Doubt)

@@ -301,14 +301,18 @@ func (r *Runner) again(ctx context.Context, a *activeRun, was Claim) (Claim, err
 // attempt is one try: begin, generate, finish. The error says what else.
 func (r *Runner) attempt(ctx context.Context, claim *Claim, how BeginHow, reason string, rejected *againError) error {
 	begun := time.Now()
+	unsure := false
 	b, err := r.begin(ctx, claim, beginning{how: how, reason: reason})
 	switch {
 	case errors.Is(err, ErrLogDown):
 		// Redis is away: write on from what SQL has; the pen brings it into a
 		// log when Redis is back, and SQL gets the whole in any case.
 		b = Began{Base: claim.Run.Attempt}
-		if claim.TextLen > 0 {
+		switch {
+		case claim.TextLen > 0:
 			b = Began{Base: claim.Base, Text: claim.Text, Len: claim.TextLen}
+		case how == BeginContinue:
+			b, unsure = r.overlook(ctx, claim), true
 		}
 	case err != nil && ctx.Err() != nil:
 		return context.Cause(ctx)
@@ -341,6 +345,7 @@ func (r *Runner) attempt(ctx context.Context, claim *Claim, how BeginHow, reason
 	gctx, done := context.WithTimeoutCause(gctx, r.cfg.Total, fault.New(fault.UpstreamTimeout, "The model did not finish in time."))
 	defer done()
 	p := newPen(r, *claim, b, stop)
+	p.unsure, p.reason = unsure, reason
 	var loop sync.WaitGroup
 	loop.Go(func() { p.loop(ctx) })
 	first := true
