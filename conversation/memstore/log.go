@@ -215,6 +215,14 @@ func (l *Log) Writable(ctx context.Context, id conversation.ID) error {
 	return err
 }
 
+// Try implements conversation.Prober.
+func (l *Log) Try(ctx context.Context) error {
+	_, err := run(ctx, l, "log.try", "", func(*Server, bookKey) (struct{}, []conversation.Event, error) {
+		return struct{}{}, nil, nil
+	})
+	return err
+}
+
 // Create implements conversation.Log.
 func (l *Log) Create(ctx context.Context, id conversation.ID, counter int64, seed conversation.Seed) (conversation.Epoch, error) {
 	if n := len(seed.Turns) - l.opts.MaxTurns; n > 0 {

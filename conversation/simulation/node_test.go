@@ -98,7 +98,11 @@ func (n *node) run() {
 	n.claimer = conversation.NewClaimer(n.store, n.runner, n.members, locks, 3*time.Second, 500*time.Millisecond, metrics, w.slog)
 	n.engine = conversation.NewEngine(n.store, n.live, n.keeper, n.runner, n.claimer, metrics, conversation.Limits{})
 	var wg sync.WaitGroup
-	for _, run := range []func(context.Context) error{n.members.Run, n.hub.Run} {
+	beside := []func(context.Context) error{n.members.Run, n.hub.Run}
+	if w.plan.on["full"] || w.plan.on["readonly"] {
+		beside = append(beside, conversation.NewSentry(n.log, n.keeper, metrics, 0, w.slog).Run)
+	}
+	for _, run := range beside {
 		wg.Go(func() { _ = run(ctx) })
 	}
 	wg.Go(func() {
@@ -227,6 +231,9 @@ func (n *node) hook(ctx context.Context, c memstore.Call) error {
 	}
 	if n.isDead() && d.chance(50) {
 		return memstore.ErrLost // it never left the process
+	}
+	if err := w.refusal(c.Op); err != nil {
+		return err
 	}
 	c.Exec()
 	if !calm && w.plan.on["ghosts"] && redis && d.chance(5) {

@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -36,6 +37,8 @@ var (
 	alwaysKinds = []string{"lost", "ghosts", "late", "upstream", "cancel", "interrupt", "bell"}
 	// What learners do with the tree; drawn apart, so that older plans stay.
 	branchKinds = []string{"edit", "regenerate", "select", "takeback"}
+	// How a Redis that is read refuses writes; drawn apart as well.
+	refusalKinds = []string{"full", "readonly"}
 )
 
 func newPlan(seed uint64) *plan {
@@ -78,7 +81,37 @@ func newPlan(seed uint64) *plan {
 		}
 		p.events = append(p.events, e)
 	}
+	p.refusals(newDice(seed).fork("refusals"))
 	return p
+}
+
+// refusals adds times in which Redis takes no writes to every fourth schedule.
+func (p *plan) refusals(d *die) {
+	if !d.chance(25) {
+		return
+	}
+	kind := pick(d, refusalKinds)
+	p.on[kind] = true
+	for at := d.between(300*time.Millisecond, 3*time.Second); at < p.calm; at += d.between(200*time.Millisecond, 4*time.Second) {
+		e := event{at: at, kind: kind, long: d.between(50*time.Millisecond, 5*time.Second)}
+		if d.chance(10) {
+			e.long += 16 * time.Second // longer than a takeover waits for the log
+		}
+		p.events = append(p.events, e)
+	}
+	slices.SortStableFunc(p.events, func(a, b event) int { return cmp.Compare(a.at, b.at) })
+}
+
+// refuses reports that a Redis which refuses writes in this way refuses op: one
+// that is full still does what needs no room.
+func refuses(kind, op string) bool {
+	switch op {
+	case "log.create", "log.begin", "log.append", "log.fact", "log.stop", "log.writable", "log.try", "lock.obtain":
+		return true
+	case "lock.refresh", "lock.release", "lock.break":
+		return kind == "readonly"
+	}
+	return false
 }
 
 func (p *plan) String() string {

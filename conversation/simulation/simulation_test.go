@@ -45,6 +45,22 @@ func TestSchedules(t *testing.T) {
 	}
 }
 
+// TestSchedulesThatFoundSomething runs seeds that once broke a promise.
+func TestSchedulesThatFoundSomething(t *testing.T) {
+	for seed, found := range map[uint64]string{
+		358:   "a takeover gave up text that a Redis without writes still showed",
+		33394: "the same, after one lost answer",
+		10500: "a log that had lost a key beside its entries was read on and never renewed",
+		13387: "a claim from before a stop opened the run again",
+		19662: "the same, by a rebuild",
+	} {
+		p := newPlan(seed)
+		if out := simulate(t, p, mutant{}, false, nil); len(out.breaches) > 0 {
+			t.Errorf("again %s:\n%s\nin %s", found, strings.Join(out.breaches, "\n"), p)
+		}
+	}
+}
+
 var nodeIDs = regexp.MustCompile(`n-[0-9a-f]{8}-[0-9a-f]{4}`)
 
 // TestAScheduleRepeatsItself: a seed that is printed must be worth something.

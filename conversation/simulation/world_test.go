@@ -59,6 +59,8 @@ type world struct {
 	serving   []*node
 	chats     []conversation.ID
 	redisAway time.Time
+	refusing  string // how Redis refuses writes until refused
+	refused   time.Time
 	sqlAway   time.Time
 	calm      bool
 	closed    bool
@@ -218,6 +220,10 @@ func (w *world) do(e event) {
 		w.mu.Lock()
 		w.redisAway = now.Add(e.long)
 		w.mu.Unlock()
+	case "full", "readonly":
+		w.mu.Lock()
+		w.refusing, w.refused = e.kind, now.Add(e.long)
+		w.mu.Unlock()
 	case "sqlaway":
 		w.mu.Lock()
 		w.sqlAway = now.Add(e.long)
@@ -288,7 +294,7 @@ func (w *world) connect(slot int, s *memstore.Server) {
 
 // heal ends all trouble; an outage lasts as long as it was drawn.
 func (w *world) heal() {
-	for w.away(true) || w.away(false) {
+	for w.away(true) || w.away(false) || w.refusal("log.try") != nil {
 		_ = sleep(w.life, 20*time.Millisecond)
 	}
 	w.trace("CALM")
@@ -312,7 +318,7 @@ func (w *world) later(d time.Duration, fn func()) {
 
 // ghost lets a copy of a command arrive.
 func (w *world) ghost(n *node, c memstore.Call) {
-	if w.away(c.Op[:4] != "sql.") || w.isClosed() {
+	if w.away(c.Op[:4] != "sql.") || w.isClosed() || w.refusal(c.Op) != nil {
 		return
 	}
 	w.trace("ghost of %s from %s", c.Op, n.name)
@@ -326,6 +332,16 @@ func (w *world) away(redis bool) bool {
 		return time.Now().Before(w.redisAway)
 	}
 	return time.Now().Before(w.sqlAway)
+}
+
+// refusal is what Redis says instead of doing op, nil when it does it.
+func (w *world) refusal(op string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !time.Now().Before(w.refused) || !refuses(w.refusing, op) {
+		return nil
+	}
+	return &conversation.RefusedError{Reason: w.refusing}
 }
 
 func (w *world) isCalm() bool {
