@@ -103,6 +103,12 @@ rm -f "$profile"
 } | grep --line-buffered -v 'no test files\]\|^warning: no packages being tested depend on matches\|^	' | sed -u 's/\tcoverage: .*//' | tee "$work/log"
 rc=$(cat "$work/rc")
 
+if [ "$packages" = ./... ]; then
+	say "the simulation again without the race detector, ten times as many schedules"
+	go test -count=1 -run '^TestSchedules$' -v ./conversation/simulation </dev/null 2>&1 | grep -v '^=== ' | tee -a "$work/log"
+	! grep -q '^FAIL' "$work/log" || rc=1
+fi
+
 if [ "$packages" = ./... ] && [ "$rc" = 0 ]; then
 	# Generated code is left out: its generator is what is tested.
 	module=$(go list -m)

@@ -206,12 +206,15 @@ func (c *chat) reply(name string) (place, error) {
 
 // Answered implements conversation.Store.
 func (s *Store) Answered(ctx context.Context, in conversation.SendInput) (conversation.Accepted, bool, error) {
-	known := false
-	acc, err := inTx(ctx, s, "sql.answered", in.Conversation, func(c *chat) (acc conversation.Accepted, err error) {
-		acc, known, err = s.db.answered(c, in)
-		return acc, err
+	type answer struct {
+		acc   conversation.Accepted
+		known bool
+	}
+	a, err := inTx(ctx, s, "sql.answered", in.Conversation, func(c *chat) (answer, error) {
+		acc, known, err := s.db.answered(c, in)
+		return answer{acc, known}, err
 	})
-	return acc, known && err == nil, err
+	return a.acc, a.known && err == nil, err
 }
 
 // answered finds a command that was accepted before.

@@ -1,7 +1,7 @@
 // Package simulation runs the real conversation core, two or three nodes of
 // it, on stores in memory and in fake time, under schedules of faults drawn
 // from a seed: nodes die, freeze and come back, Redis is emptied, rolled back,
-// split or away, commands and answers are lost, late or doubled. A checker
+// split or away, or is read and takes no writes, commands and answers are lost, late or doubled. A checker
 // reads along with every viewer and every log and knows what the model wrote.
 // Everything is in its tests:
 //

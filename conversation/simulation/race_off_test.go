@@ -2,4 +2,4 @@
 
 package simulation
 
-const ciSchedules = 3000
+const ciSchedules = 10_000

@@ -2,4 +2,4 @@
 
 package simulation
 
-const ciSchedules = 200
+const ciSchedules = 1000

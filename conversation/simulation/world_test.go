@@ -284,9 +284,9 @@ func (w *world) connect(slot int, s *memstore.Server) {
 		return // it knows a newer primary
 	}
 	w.of[slot] = s
-	n := w.slots[slot]
+	n, primary := w.slots[slot], slices.Index(w.servers, s)
 	w.mu.Unlock()
-	w.trace("node %d talks to %d. primary", slot, slices.Index(w.servers, s))
+	w.trace("node %d talks to %d. primary", slot, primary)
 	if n != nil {
 		n.log.Connect(s)
 	}
