@@ -106,7 +106,8 @@ type BeginHow string
 
 // The ways to begin.
 const (
-	// BeginContinue keeps the open text of this run, or answers ErrLogUnknownRun.
+	// BeginContinue keeps the open text of this run, or answers ErrLogUnknownRun;
+	// then the fence is raised, and nobody else opens the run meanwhile.
 	BeginContinue BeginHow = "cont"
 	// BeginRestart opens with empty text and base = attempt.
 	BeginRestart BeginHow = "restart"

@@ -84,6 +84,9 @@ type Broken struct {
 	// EmptyIsNew takes a log without the run for a run without text, and
 	// does not announce that the text begins anew.
 	EmptyIsNew bool
+	// UnknownKeepsFence leaves the fence where it is when the run that should
+	// go on is not there.
+	UnknownKeepsFence bool
 	// NoDedup accepts a client id as often as it comes.
 	NoDedup bool
 	// LastEndWins lets any later end replace an earlier one, whoever's.

@@ -53,6 +53,9 @@ func (s *Server) begin(b *book, ep conversation.Epoch, in conversation.Begin) (c
 	}
 	if in.How == conversation.BeginContinue {
 		if !open && !s.broken.EmptyIsNew {
+			if !s.broken.UnknownKeepsFence {
+				m.fence = in.Fence
+			}
 			return conversation.Began{}, nil, conversation.ErrLogUnknownRun
 		}
 		if open {

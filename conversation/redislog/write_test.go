@@ -146,10 +146,13 @@ func TestBegin(t *testing.T) {
 		}
 		// Continue of a run that the log does not hold.
 		id, ep = e.create()
-		before := e.dump(id)
 		_, err = e.log.Begin(ctx, id, ep, begin(conversation.BeginContinue, 2, fence+2))
 		errIs(t, "continue of an unknown run", err, conversation.ErrLogUnknownRun)
-		same(t, "unknown run", before, e.dump(id))
+		// Until the caller begins anew, nobody before it does.
+		before := e.dump(id)
+		_, err = e.log.Begin(ctx, id, ep, begin(conversation.BeginRestart, 1, fence+1))
+		errIs(t, "the writer before it", err, conversation.ErrFenced)
+		same(t, "the writer before it", before, e.dump(id))
 		// Rebuild carries text and base in one step.
 		rb := begin(conversation.BeginRebuild, 2, fence+2)
 		rb.Text, rb.Base = "all 😀", 1

@@ -48,11 +48,12 @@ func TestSchedules(t *testing.T) {
 // TestSchedulesThatFoundSomething runs seeds that once broke a promise.
 func TestSchedulesThatFoundSomething(t *testing.T) {
 	for seed, found := range map[uint64]string{
-		358:   "a takeover gave up text that a Redis without writes still showed",
-		33394: "the same, after one lost answer",
-		10500: "a log that had lost a key beside its entries was read on and never renewed",
-		13387: "a claim from before a stop opened the run again",
-		19662: "the same, by a rebuild",
+		358:    "a takeover gave up text that a Redis without writes still showed",
+		33394:  "the same, after one lost answer",
+		10500:  "a log that had lost a key beside its entries was read on and never renewed",
+		13387:  "a claim from before a stop opened the run again",
+		19662:  "the same, by a rebuild",
+		230911: "a takeover that began anew took back what its predecessor had begun meanwhile",
 	} {
 		p := newPlan(seed)
 		if out := simulate(t, p, mutant{}, false, nil); len(out.breaches) > 0 {

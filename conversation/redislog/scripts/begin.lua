@@ -25,7 +25,12 @@ local function mark(kind, base, at, len, payload)
   log(epoch, string.format('%.0f', top), ts, ARGV[15] .. kind, ARGV[9], ARGV[10], base, at, len, '0', payload)
 end
 if ARGV[11] == 'cont' then
-  if not open then return {'UNKNOWN'} end
+  if not open then
+    -- The caller will open the run anew: an earlier writer that has not begun
+    -- yet must not come between and show text that this would take back.
+    redis.call('HSET', KEYS[1], 'f', ARGV[8])
+    return {'UNKNOWN'}
+  end
   mark('.recovering', m[7], m[8], '0', '{"reason":"' .. ARGV[18] .. '","attempt":' .. ARGV[10] .. '}')
   mark('.resumed', m[7], m[8], '0', '')
   redis.call('HSET', KEYS[1], 'f', ARGV[8], 'att', ARGV[10], 'top', string.format('%.0f', top))
