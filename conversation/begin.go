@@ -17,14 +17,16 @@ type beginning struct {
 	bump bool
 	// once leaves repeats to the caller.
 	once bool
+	// stopping, if set, reports a run that somebody has stopped.
+	stopping func() bool
 }
 
 // begin opens the run in the log that SQL names, making a new one where
 // needed, and returns the text that stands there. The prompt is built from
 // this answer, never from an earlier read.
 func (r *Runner) begin(ctx context.Context, claim *Claim, want beginning) (Began, error) {
-	limit := 2 * time.Second
-	if claim.Run.Attempt > 1 && want.how == BeginContinue {
+	limit, takeover := 2*time.Second, claim.Run.Attempt > 1 && want.how == BeginContinue
+	if takeover {
 		limit = r.cfg.WaitLog
 	}
 	wait := soonest
@@ -67,8 +69,12 @@ func (r *Runner) begin(ctx context.Context, claim *Claim, want beginning) (Began
 		case want.once:
 			return b, err
 		}
-		if time.Since(begun) > limit {
-			return b, err
+		if since := time.Since(begun); since > limit {
+			// A stopped run has nothing to write that could not wait, and would
+			// end without the text that is in the log.
+			if !takeover || want.stopping == nil || !want.stopping() || since > r.cfg.EndPatience {
+				return b, err
+			}
 		}
 		if err := sleep(ctx, wait/2+r.cfg.Rand(wait)); err != nil {
 			return b, err

@@ -1,8 +1,10 @@
 package conversation_test
 
 import (
+	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -126,5 +128,68 @@ func TestATakeoverReadsWhatRedisStillShows(t *testing.T) {
 		if strings.HasSuffix(ev.Type, ".restarted") {
 			t.Errorf("viewers were told to begin anew: %+v", ev)
 		}
+	}
+}
+
+// stoppedInBegin calls back at the first Begin, and counts them.
+type stoppedInBegin struct {
+	conversation.Log
+	first func()
+	calls atomic.Int64
+}
+
+func (l *stoppedInBegin) Begin(ctx context.Context, id conversation.ID, ep conversation.Epoch, b conversation.Begin) (conversation.Began, error) {
+	if l.calls.Add(1) == 1 {
+		l.first()
+	}
+	return l.Log.Begin(ctx, id, ep, b)
+}
+
+// TestAStopWaitsForTheLog: a takeover that is stopped while Redis takes no
+// writes was cut off, let go and claimed again every second and a half. It
+// waits now, for longer than one that would write, and ends with the text that
+// viewers have.
+func TestAStopWaitsForTheLog(t *testing.T) {
+	t.Parallel()
+	db, r := realPair(t)
+	am, bm := &model{words: 30, gate: make(chan struct{})}, &model{words: 30}
+	a := newNode(t, db, r.Addr, am, rigOptions{})
+	id := newChat(t, a)
+	acc := send(t, a, id, "c", "go")
+	for range 10 {
+		am.gate <- struct{}{}
+	}
+	log := &stoppedInBegin{first: func() {
+		if err := a.store.AskCancel(context.WithoutCancel(t.Context()), id, acc.Run); err != nil {
+			t.Error(err)
+		}
+	}}
+	b := newNode(t, db, r.Addr, bm, rigOptions{waitLog: 4 * time.Second, lossy: func(l conversation.Log) conversation.Log { log.Log = l; return log }})
+	v := watch(t, b, id)
+	eventually(t, "ten words shown", func() bool { return v.has(acc.Run) == answer(10) })
+	writes := func(replicas string) {
+		t.Helper()
+		if _, err := r.Do("CONFIG", "SET", "min-replicas-to-write", replicas); err != nil {
+			t.Fatal(err)
+		}
+	}
+	writes("1")
+	a.dead()
+	eventually(t, "it waited for longer than a takeover does", func() bool { return log.calls.Load() >= 30 })
+	row, err := b.store.RunState(t.Context(), owner, id, acc.Run)
+	if err != nil || row.Ended() || row.Attempt != 2 {
+		t.Errorf("%s in attempt %d (%v), want the second one to wait", row.State, row.Attempt, err)
+	}
+	writes("0")
+	eventually(t, "the run has ended", func() bool {
+		row, err = b.store.RunState(t.Context(), owner, id, acc.Run)
+		return err == nil && row.Ended()
+	})
+	if row.State != conversation.RunStopped || row.Text != answer(10) || row.Attempt != 2 || bm.Calls() != 0 {
+		t.Errorf("ended as %s in attempt %d with %q after %d model calls", row.State, row.Attempt, row.Text, bm.Calls())
+	}
+	eventually(t, "the viewer is told", func() bool { return lastTurn(snapshot(t, b, id)).Text == answer(10) })
+	if breach := v.breaches(); len(breach) > 0 || v.has(acc.Run) != answer(10) {
+		t.Errorf("the viewer objects: %v, and has %q", breach, v.has(acc.Run))
 	}
 }

@@ -73,6 +73,14 @@ func (r *Runner) stopped(ctx context.Context, claim *Claim, p *pen) error {
 	return err
 }
 
+// stopEarly ends a run that was stopped before this attempt wrote anything.
+func (r *Runner) stopEarly(ctx context.Context, claim *Claim, b Began) error {
+	if err := r.finish(ctx, claim, b, Finishing{State: RunStopped, Text: b.Text}); err != nil {
+		return err
+	}
+	return errStopped
+}
+
 // complete commits the reply; only then is it called completed. whole is what
 // the model wrote, text the part that is shown.
 func (r *Runner) complete(ctx context.Context, claim *Claim, b Began, st State, whole, text, reason string) error {

@@ -92,6 +92,10 @@ type activeRun struct {
 	lock   Lock
 	since  time.Time
 	cancel context.CancelCauseFunc
+	// asking says that the model is being asked: a stop ends that. Earlier it
+	// is only noted in stop, for an attempt that is cut off has to be claimed
+	// again by somebody before the run can end.
+	asking, stop bool
 }
 
 // RunnerDeps are what a Runner works with.
@@ -167,9 +171,35 @@ func (r *Runner) Has(id ID) bool {
 func (r *Runner) Interrupt(id ID, run int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if a, ok := r.active[id]; ok && a.claim.Run.No == run {
+	a, ok := r.active[id]
+	switch {
+	case !ok || a.claim.Run.No != run:
+	case a.asking:
 		a.cancel(errStopped)
+	default:
+		a.stop = true
 	}
+}
+
+// stopping reports whether somebody has stopped the run that was not asked yet.
+func (r *Runner) stopping(a *activeRun) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return a.stop || a.claim.Cancel
+}
+
+// mayAsk says from when to when the model is asked; false for a stopped run.
+func (r *Runner) mayAsk(a *activeRun) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	a.asking = !a.stop && !a.claim.Cancel
+	return a.asking
+}
+
+func (r *Runner) asked(a *activeRun) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	a.asking = false
 }
 
 // DropAll ends every run at once without a word: the node is not trusted.
@@ -224,7 +254,7 @@ func (r *Runner) work(ctx context.Context, a *activeRun, reason string) {
 		lg := r.lg.With("conversation_id", claim.Run.Conversation, "run", claim.Run.No, "attempt", claim.Run.Attempt,
 			"fence", claim.Fence, "correlation_id", claim.Run.Correlation)
 		lg.Info("run begins", "purpose", claim.Run.Purpose, "reason", reason)
-		err := r.attempt(ctx, &claim, how, reason, rejected)
+		err := r.attempt(ctx, a, &claim, how, reason, rejected)
 		if again := (*againError)(nil); errors.As(err, &again) {
 			lg.Info("attempt ends; the run goes on", "reason", again.reason, "err", again.err)
 			next, cerr := r.again(ctx, a, claim)
@@ -299,10 +329,10 @@ func (r *Runner) again(ctx context.Context, a *activeRun, was Claim) (Claim, err
 }
 
 // attempt is one try: begin, generate, finish. The error says what else.
-func (r *Runner) attempt(ctx context.Context, claim *Claim, how BeginHow, reason string, rejected *againError) error {
+func (r *Runner) attempt(ctx context.Context, a *activeRun, claim *Claim, how BeginHow, reason string, rejected *againError) error {
 	begun := time.Now()
 	unsure := false
-	b, err := r.begin(ctx, claim, beginning{how: how, reason: reason})
+	b, err := r.begin(ctx, claim, beginning{how: how, reason: reason, stopping: func() bool { return r.stopping(a) }})
 	switch {
 	case errors.Is(err, ErrLogDown):
 		// Redis is away: write on from what SQL has; the pen brings it into a
@@ -320,11 +350,8 @@ func (r *Runner) attempt(ctx context.Context, claim *Claim, how BeginHow, reason
 		return err
 	}
 	claim.Run.Base = b.Base
-	if b.Stopped || claim.Cancel {
-		if err := r.finish(ctx, claim, b, Finishing{State: RunStopped, Text: b.Text}); err != nil {
-			return err
-		}
-		return errStopped
+	if b.Stopped || r.stopping(a) {
+		return r.stopEarly(ctx, claim, b)
 	}
 	if claim.Tries > r.cfg.MaxTries {
 		return failed(r.finish(ctx, claim, b, Finishing{State: RunFailed, Text: b.Text, Finish: string(fault.AttemptsExhausted),
@@ -344,6 +371,10 @@ func (r *Runner) attempt(ctx context.Context, claim *Claim, how BeginHow, reason
 	defer stop(nil)
 	gctx, done := context.WithTimeoutCause(gctx, r.cfg.Total, fault.New(fault.UpstreamTimeout, "The model did not finish in time."))
 	defer done()
+	if !r.mayAsk(a) {
+		return r.stopEarly(ctx, claim, b)
+	}
+	defer r.asked(a)
 	p := newPen(r, *claim, b, stop)
 	p.unsure, p.reason = unsure, reason
 	var loop sync.WaitGroup
